@@ -1,0 +1,72 @@
+# Everything a person types here works as root, or as a normal user through sudo.
+
+GO      ?= go
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E env PATH=$$PATH")
+BIN     := bin/tidegate
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# What the tests and the demo run beside Go: program and Debian package.
+TOOLS := curl:curl ping:iputils-ping ss:iproute2 nft:nftables
+BENCH_TOOLS := $(TOOLS) iperf3:iperf3
+
+.PHONY: demo test build check lint unit race e2e fuzz bench soak tools bench-tools clean help
+
+demo: tools build ## see real clients go through a gateway, and an idle connection being reset
+	$(SUDO) $(BIN) demo
+
+test: tools build check unit e2e ## everything CI runs: checks, unit tests with the race detector, end-to-end tests
+
+build: ## bin/tidegate, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tidegate
+
+check: ## formatting, vet, staticcheck, layering
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -count=1 .
+	$(GO) mod verify >/dev/null
+	$(GO) mod tidy -diff
+
+# The tests of packetio, nexthop and e2e need root for sockets and namespaces.
+UNIT := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e$$ -e /bench$$)
+
+unit: ## unit tests with the race detector
+	$(GO) test -race -count=1 -p 1 -timeout 10m $(if $(SUDO),-exec '$(SUDO)') $(UNIT)
+
+e2e: tools build ## end-to-end tests with real kernels' clients and servers, on each datapath
+	$(GO) test -count=1 -timeout 15m $(if $(SUDO),-exec '$(SUDO)') ./e2e
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz test for FUZZTIME each
+	@for f in $$(grep -rl --include=*_test.go '^func Fuzz' .); do \
+	  for n in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
+	    echo "$$n in $$(dirname $$f)"; \
+	    $(GO) test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; \
+	  done; done
+
+bench: bench-tools build ## side by side with nftables and plain forwarding; prints ratios (about 15 minutes)
+	$(GO) build -o bin/bench ./bench
+	$(SUDO) bin/bench $(BENCHFLAGS)
+
+tools:
+	@$(call install,$(TOOLS))
+
+bench-tools:
+	@$(call install,$(BENCH_TOOLS))
+
+# install the Debian packages of those programs that are missing
+define install
+need=""; for t in $(1); do command -v $${t%%:*} >/dev/null 2>&1 || [ -x /usr/sbin/$${t%%:*} ] || need="$$need $${t#*:}"; done; \
+if [ -n "$$need" ]; then \
+  echo "installing$$need"; \
+  $(SUDO) sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends$$need >/dev/null" \
+  || { echo "could not install$$need; install them and try again" >&2; exit 1; }; \
+fi
+endef
+
+clean:
+	rm -rf bin
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tidegate/config"
+)
+
+const defaultConfig = "/etc/tidegate/tidegate.yaml"
+
+func newCheck() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "check -c FILE",
+		Short: "Validate a configuration; print every problem; touch nothing",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %s\n", file, summary(c))
+			return err
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", defaultConfig, "the configuration: YAML, JSON or TOML")
+}
+
+func summary(c *config.Config) string {
+	return fmt.Sprintf("profile %s, datapath %s, %s, %s, %s", c.Profile, c.Gateway.Datapath,
+		count(len(c.FrontendIPConfigurations), "frontend"),
+		count(len(c.OutboundRules), "outbound rule"), count(len(c.InboundNATRules), "inbound NAT rule"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

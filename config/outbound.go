@@ -1,0 +1,83 @@
+package config
+
+// Ports of one frontend IP and protocol, from Azure Load Balancer's page on
+// outbound connections: 1024–65023, given out in blocks.
+const (
+	portsPerIP  = 64000
+	portBlock   = 8
+	firstPort   = 1024
+	lastPort    = firstPort + portsPerIP - 1
+	mostDefault = 1024 // ports that a member gets at most where the rule leaves it to the table
+)
+
+// Outbound is an outbound rule with its references followed.
+type Outbound struct {
+	OutboundRule
+	Pool      BackendAddressPool
+	Frontends []FrontendIPConfiguration // in the rule's order
+}
+
+// Outbound follows the references of r, a rule of c.
+func (c *Config) Outbound(r OutboundRule) Outbound {
+	o := Outbound{OutboundRule: r}
+	o.Pool, _ = c.Pool(r.BackendAddressPool)
+	for _, name := range r.FrontendIPConfigurations {
+		if f, ok := c.Frontend(name); ok {
+			o.Frontends = append(o.Frontends, f)
+		}
+	}
+	return o
+}
+
+// Frontend returns the frontend of that name.
+func (c *Config) Frontend(name string) (FrontendIPConfiguration, bool) {
+	for _, f := range c.FrontendIPConfigurations {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return FrontendIPConfiguration{}, false
+}
+
+// Pool returns the pool of that name.
+func (c *Config) Pool(name string) (BackendAddressPool, bool) {
+	for _, p := range c.BackendAddressPools {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return BackendAddressPool{}, false
+}
+
+// FrontendIPs returns how many addresses the rule's frontends have together.
+func (o Outbound) FrontendIPs() int {
+	n := 0
+	for _, f := range o.Frontends {
+		n += f.Size()
+	}
+	return n
+}
+
+// Ports returns how many ports each member owns, per protocol and over all the
+// rule's frontend IPs: what the rule allocates, or with 0 Azure's default,
+// min(table × frontend IPs, 1024).
+func (o Outbound) Ports() int {
+	if o.AllocatedOutboundPorts != 0 {
+		return o.AllocatedOutboundPorts
+	}
+	return min(defaultPorts(o.Pool.Size())*o.FrontendIPs(), mostDefault)
+}
+
+// defaultPorts is Azure's table of preallocated ports per member and frontend
+// IP. Azure says nothing beyond 1,000 members; here the last row goes on.
+func defaultPorts(members int) int {
+	table := []struct{ members, ports int }{
+		{50, 1024}, {100, 512}, {200, 256}, {400, 128}, {800, 64},
+	}
+	for _, row := range table {
+		if members <= row.members {
+			return row.ports
+		}
+	}
+	return 32
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Problem is one thing wrong with a configuration.
+type Problem struct {
+	Path    string // the key as the contract spells it, as outboundRules[0].protocol
+	Message string // one line: what is wrong and, where there is one, the remedy
+}
+
+// String returns "path: message".
+func (p Problem) String() string { return p.Path + ": " + p.Message }
+
+// Problems is everything wrong with a configuration, in the order of the tree.
+// It is never empty where it is returned as an error.
+type Problems []Problem
+
+// Error returns one problem per line.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (ps *Problems) add(path, format string, args ...any) {
+	*ps = append(*ps, Problem{path, fmt.Sprintf(format, args...)})
+}
+
+// inOrder sorts by section and by place in the section's list. Within one
+// element the order in which problems were found stays.
+func (ps Problems) inOrder() {
+	rank := map[string]int{}
+	for i, f := range fieldsOf(reflect.TypeFor[Config]()) {
+		rank[f.name] = i - 1000 // before every unknown section
+	}
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		section, index := place(a.Path)
+		otherSection, otherIndex := place(b.Path)
+		return cmp.Or(cmp.Compare(rank[section], rank[otherSection]), cmp.Compare(index, otherIndex))
+	})
+}
+
+// place splits "outboundRules[3].protocol" into its section and its index there.
+func place(path string) (section string, index int) {
+	end := strings.IndexAny(path, ".[")
+	if end < 0 {
+		return path, 0
+	}
+	if digits, _, ok := strings.Cut(path[end+1:], "]"); ok && path[end] == '[' {
+		index, _ = strconv.Atoi(digits)
+	}
+	return path[:end], index
+}
+
+// withoutEchoes returns what validation found except where it only repeats
+// that a value could not be decoded: the zero left in its place is no finding.
+func (ps Problems) withoutEchoes(decoding Problems) Problems {
+	broken, above := map[string]bool{}, map[string]bool{}
+	for _, p := range decoding {
+		broken[p.Path] = true
+		for path := range selfAndParents(p.Path) {
+			above[path] = true
+		}
+	}
+	return slices.DeleteFunc(ps, func(p Problem) bool {
+		for path := range selfAndParents(p.Path) {
+			if broken[path] {
+				return true
+			}
+		}
+		return above[p.Path]
+	})
+}
+
+// selfAndParents yields "a[0].b", "a[0]" and "a".
+func selfAndParents(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path != "" && yield(path) {
+			path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		}
+	}
+}

@@ -1,0 +1,145 @@
+// Package config is the gateway's configuration: its typed tree, its defaults,
+// and the only place that decides whether a configuration is valid.
+//
+// A *Config that [Load] or [Parse] returned is complete and consistent: every
+// default is filled in, every reference leads somewhere, every number is in the
+// range of the profile, and what this version does not do is not asked for.
+// Nobody downstream checks again. A configuration that is not so yields every
+// problem at once, as [Problems], each at the path of its key in the spelling
+// of Azure's Microsoft.Network/loadBalancers resource, whose names and rules
+// the tree follows.
+//
+// Nothing here opens a socket, looks at an interface or resolves a name: a file
+// is as valid on the machine where it is written as on the one where it runs.
+// A Config is not changed after it was returned.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the whole file. Sections stand in the order in which problems are told.
+type Config struct {
+	Profile                  Profile                   `mapstructure:"profile"`
+	Gateway                  Gateway                   `mapstructure:"gateway"`
+	API                      API                       `mapstructure:"api"`
+	Log                      Log                       `mapstructure:"log"`
+	Timers                   Timers                    `mapstructure:"timers"`
+	FrontendIPConfigurations []FrontendIPConfiguration `mapstructure:"frontendIPConfigurations"`
+	BackendAddressPools      []BackendAddressPool      `mapstructure:"backendAddressPools"`
+	OutboundRules            []OutboundRule            `mapstructure:"outboundRules"`
+	InboundNATRules          []InboundNATRule          `mapstructure:"inboundNatRules"`
+	laterSections            `mapstructure:",squash"`
+}
+
+// Gateway is where packets come from, where they go, and how many flows fit.
+type Gateway struct {
+	Datapath Datapath  `mapstructure:"datapath"`
+	Inside   Interface `mapstructure:"inside"`
+	Outside  Interface `mapstructure:"outside"`
+	TUN      TUN       `mapstructure:"tun"`
+	Workers  int       `mapstructure:"workers"`  // 0–256; 0 is one per CPU
+	MaxFlows int       `mapstructure:"maxFlows"` // 1,024–16,777,216
+	StateDir string    `mapstructure:"stateDir"` // absolute path
+}
+
+// Interface names one side of the gateway; empty only with [DatapathTUN].
+type Interface struct {
+	Name string `mapstructure:"interface"`
+}
+
+// TUN is the one interface of [DatapathTUN].
+type TUN struct {
+	Name string `mapstructure:"name"`
+}
+
+// Datapath says how packets reach the gateway.
+type Datapath string
+
+// The datapaths, as the file spells them.
+const (
+	DatapathAuto   Datapath = "auto"   // the fastest that the host allows
+	DatapathPacket Datapath = "packet" // packet sockets on both interfaces
+	DatapathTUN    Datapath = "tun"    // one TUN interface; routes into it are the operator's
+)
+
+// API is where the gateway answers its operator.
+type API struct {
+	Listen    []string `mapstructure:"listen"`    // "unix:/path" or "HOST:PORT", HOST a loopback address
+	TokenFile string   `mapstructure:"tokenFile"` // always empty in this version
+}
+
+// Log is how the gateway speaks.
+type Log struct {
+	Level  string `mapstructure:"level"`  // debug, info, warn or error
+	Format string `mapstructure:"format"` // text or json
+}
+
+// Timers are the waiting times that no rule carries; each is above 0 and at most 24 h.
+type Timers struct {
+	TCPHalfOpen     time.Duration `mapstructure:"tcpHalfOpen"`     // a SYN without an answer
+	TCPFinHold      time.Duration `mapstructure:"tcpFinHold"`      // after a FIN from both ends
+	TCPResetHold    time.Duration `mapstructure:"tcpResetHold"`    // after an acceptable RST
+	UDPLoadBalanced time.Duration `mapstructure:"udpLoadBalanced"` // idle, UDP of a load-balancing rule
+	ICMP            time.Duration `mapstructure:"icmp"`            // idle, ICMP echo
+}
+
+// FrontendIPConfiguration is an address, or a prefix of them, that the gateway
+// owns; exactly one of the two is set. No two frontends overlap.
+type FrontendIPConfiguration struct {
+	Name            string       `mapstructure:"name"`
+	PublicIPAddress netip.Addr   `mapstructure:"publicIPAddress"`
+	PublicIPPrefix  netip.Prefix `mapstructure:"publicIPPrefix"`
+	laterFrontend   `mapstructure:",squash"`
+}
+
+// BackendAddressPool is a set of addresses on the inside. It may be empty, and
+// may share addresses with another pool.
+type BackendAddressPool struct {
+	Name      string        `mapstructure:"name"`
+	Addresses []PoolAddress `mapstructure:"addresses"` // disjoint
+	laterPool `mapstructure:",squash"`
+}
+
+// OutboundRule says by which frontends the members of a pool leave.
+type OutboundRule struct {
+	Name                     string   `mapstructure:"name"`
+	FrontendIPConfigurations []string `mapstructure:"frontendIPConfigurations"` // names, at least one
+	BackendAddressPool       string   `mapstructure:"backendAddressPool"`       // name
+	Protocol                 Protocol `mapstructure:"protocol"`
+	AllocatedOutboundPorts   int      `mapstructure:"allocatedOutboundPorts"` // as given, a multiple of 8; see Outbound.Ports
+	IdleTimer                `mapstructure:",squash"`
+}
+
+// InboundNATRule leads one port of a frontend to one port of a backend.
+type InboundNATRule struct {
+	Name                    string     `mapstructure:"name"`
+	FrontendIPConfiguration string     `mapstructure:"frontendIPConfiguration"` // name of a frontend with one address
+	Protocol                Protocol   `mapstructure:"protocol"`                // ProtocolTCP or ProtocolUDP
+	FrontendPort            int        `mapstructure:"frontendPort"`            // 1–65534
+	BackendAddress          netip.Addr `mapstructure:"backendAddress"`
+	BackendPort             int        `mapstructure:"backendPort"` // 1–65535
+	IdleTimer               `mapstructure:",squash"`
+	laterNATRule            `mapstructure:",squash"`
+}
+
+// IdleTimer is what every rule says about flows that fall silent. Both timeouts
+// stand as the file gives them, nil when it does not, and never both: ask Idle.
+type IdleTimer struct {
+	IdleTimeoutInMinutes *int           `mapstructure:"idleTimeoutInMinutes"`
+	IdleTimeout          *time.Duration `mapstructure:"idleTimeout"` // profile custom only
+	EnableTCPReset       bool           `mapstructure:"enableTcpReset"`
+	laterRule            `mapstructure:",squash"`
+}
+
+// Idle returns how long a flow of the rule may be silent.
+func (t IdleTimer) Idle() time.Duration {
+	switch {
+	case t.IdleTimeout != nil:
+		return *t.IdleTimeout
+	case t.IdleTimeoutInMinutes != nil:
+		return time.Duration(*t.IdleTimeoutInMinutes) * time.Minute
+	}
+	return defaultIdle
+}

@@ -1,0 +1,178 @@
+package conntrack
+
+import "tidegate/packet"
+
+// Flow is a copy of all that is known of one flow.
+type Flow struct {
+	ID        ID
+	Tuple     [2]packet.Tuple // as each direction arrives
+	State     State
+	Rule      uint16
+	Owner     uint32
+	Inside    bool  // the original direction comes from the inside
+	Created   int64 // monotonic nanoseconds
+	LastSeen  int64 // monotonic nanoseconds, to the millisecond
+	ExpiresIn int64 // nanoseconds, if nothing more comes
+	Packets   [2]uint64
+	Bytes     [2]uint64 // IP total lengths
+	MaxEnd    [2]uint32 // highest sequence number + length each end has sent
+	MaxAck    [2]uint32 // highest acknowledgment each end has sent: what it expects next
+}
+
+// Ended is a flow that is no more. Its owner gets its port back; if Reset is
+// set, both ends are owed a RST.
+type Ended struct {
+	Flow
+	Reason Reason
+	Reset  bool
+}
+
+// Flow returns a copy of the flow.
+func (t *Table) Flow(r Ref, now int64) (f Flow) {
+	slot := r.slot()
+	e, s, ms := &t.entries[slot], &t.sides[slot], tick(now)
+	f = Flow{
+		ID: ID(s.gen)<<32 | ID(slot), State: e[0].state(), Rule: s.rule, Owner: s.owner,
+		Inside: e[0].meta&fromInside != 0, Created: s.created,
+	}
+	for i := range e {
+		f.Tuple[i] = e[i].key
+		f.Packets[i], f.Bytes[i] = e[i].packets, e[i].bytes
+		f.MaxEnd[i], f.MaxAck[i] = e[i].maxEnd, e[i].maxAck
+	}
+	idle := ms - latest(e)
+	f.LastSeen = now - int64(idle)*1e6
+	f.ExpiresIn = int64(int32(t.timeout(slot)-idle)) * 1e6
+	return f
+}
+
+// Each calls f with the living flows in up to n slots from slot from on, and
+// returns where to go on, or 0 when it has reached the end. Flows that come and
+// go between two calls may be missed; none is shown twice.
+func (t *Table) Each(from uint32, n int, f func(Ref)) (next uint32) {
+	end := min(uint64(from)+uint64(n), uint64(t.fresh))
+	for slot := from; uint64(slot) < end; slot++ {
+		if s := t.entries[slot][0].state(); s != Free && s != Tombstone {
+			f(makeRef(slot, Original))
+		}
+	}
+	if end == uint64(t.fresh) {
+		return 0
+	}
+	return uint32(end)
+}
+
+// Find returns the flow with that ID, if it lives.
+func (t *Table) Find(id ID) (Ref, bool) {
+	slot := uint32(id)
+	if slot >= t.fresh || t.sides[slot].gen != uint32(id>>32) {
+		return 0, false
+	}
+	s := t.entries[slot][0].state()
+	return makeRef(slot, Original), s != Free && s != Tombstone
+}
+
+// Sweep ends the flows whose time is up and appends them to buf until it is
+// full to its capacity; then there may be more. It keeps what it has not looked
+// at for the next call.
+func (t *Table) Sweep(now int64, buf []Ended) []Ended {
+	ms := tick(now)
+	t.sweepGraves(ms)
+	for int32(ms-t.swept) >= 1<<wheelShift {
+		l := &t.wheel[t.swept>>wheelShift&wheelMask]
+		for l.head != none {
+			if len(buf) == cap(buf) {
+				return buf
+			}
+			buf = t.visit(l.head, ms, now, buf)
+		}
+		t.swept += 1 << wheelShift
+	}
+	return buf
+}
+
+// visit ends one flow, or puts it further on if it has been alive since.
+func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
+	left := int32(latest(&t.entries[slot]) + t.timeout(slot) - ms)
+	if left <= 0 {
+		return append(buf, t.End(makeRef(slot, Original), t.expiry(slot), now))
+	}
+	t.disarm(slot)
+	t.arm(slot, ms+uint32(left))
+	return buf
+}
+
+func (t *Table) sweepGraves(ms uint32) {
+	for t.graves.head != none && int32(ms-t.sides[t.graves.head].due) >= 0 {
+		t.Forget(makeRef(t.graves.head, Original))
+	}
+}
+
+// expiry is the reason for which a flow in its state runs out of time.
+func (t *Table) expiry(slot uint32) Reason {
+	switch t.entries[slot][0].state() {
+	case SynSent, SynReceived:
+		return HalfOpen
+	case TimeWait:
+		return Fin
+	case Closed:
+		return Rst
+	}
+	return Idle
+}
+
+// End takes a flow, which must live, out of the table. An ESTABLISHED TCP flow
+// whose rule resets, or that is killed, leaves a tombstone and wants its RSTs.
+func (t *Table) End(r Ref, why Reason, now int64) Ended {
+	slot := r.slot()
+	ended := Ended{Flow: t.Flow(r, now), Reason: why}
+	ended.Reset = ended.State == Established && (t.rules[ended.Rule].reset || why == Killed)
+	t.disarm(slot)
+	t.live--
+	t.counts[ended.Rule][ProtocolIndex(ended.Tuple[0].Proto)][ended.State]--
+	if ended.Reset {
+		t.bury(slot, tick(now))
+	} else {
+		t.drop(slot)
+	}
+	return ended
+}
+
+func (t *Table) bury(slot, ms uint32) {
+	for i := range t.entries[slot] {
+		h := &t.entries[slot][i]
+		h.meta = h.meta&^metaState | uint8(Tombstone)
+	}
+	t.sides[slot].due = ms + tombstoneLife
+	t.push(&t.graves, slot)
+	t.buried++
+}
+
+// rearm puts the flow where its timeout, counted from its last packet, has it.
+func (t *Table) rearm(slot uint32) {
+	t.disarm(slot)
+	t.arm(slot, latest(&t.entries[slot])+t.timeout(slot))
+}
+
+// timeout is how long the flow may be silent, in milliseconds.
+func (t *Table) timeout(slot uint32) uint32 {
+	h, s := &t.entries[slot][0], &t.sides[slot]
+	state := h.state()
+	switch {
+	case t.timers[state] != 0:
+		return t.timers[state]
+	case h.key.Proto == packet.ICMP:
+		return t.icmp
+	case s.flags&resetSuspect != 0:
+		return min(suspectLife, t.rules[s.rule].idle)
+	}
+	return t.rules[s.rule].idle
+}
+
+// latest is when either end last spoke.
+func latest(e *entry) uint32 {
+	if int32(e[0].last-e[1].last) > 0 {
+		return e[0].last
+	}
+	return e[1].last
+}

@@ -1,0 +1,270 @@
+package conntrack
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"time"
+
+	"tidegate/packet"
+)
+
+// ErrFull means that the table holds maxFlows flows, none of which is spent.
+var ErrFull = errors.New("conntrack: table is full")
+
+// ErrTaken means that another flow already has one of the two tuples.
+var ErrTaken = errors.New("conntrack: tuple is taken")
+
+// Table holds flows. See the package comment for who may call.
+type Table struct {
+	index   index
+	entries []entry
+	sides   []side
+	free    uint32 // head of the list of freed slots
+	fresh   uint32 // slots from here on have never been used
+	live    int    // flows, tombstones not counted
+	buried  int    // tombstones
+
+	wheel  [wheelSlots]list
+	swept  uint32 // the wheel is clear of everything due before this, in ms
+	graves list   // tombstones, oldest first: all live equally long
+
+	timers [numStates]uint32 // ms; 0 where the rule's idle timeout holds
+	icmp   uint32            // ms
+	rules  []ruleTimes
+	counts []Counts
+}
+
+type ruleTimes struct {
+	idle  uint32 // ms
+	reset bool
+}
+
+// Counts are a rule's flows by protocol and state; see ProtocolIndex.
+type Counts [NumProtocols][numStates]int
+
+// NumProtocols is how many protocols are counted apart.
+const NumProtocols = 3
+
+// ProtocolIndex maps TCP, UDP and ICMP to 0, 1 and 2.
+func ProtocolIndex(p packet.Protocol) int {
+	switch p {
+	case packet.TCP:
+		return 0
+	case packet.UDP:
+		return 1
+	}
+	return 2
+}
+
+// New maps memory for maxFlows flows (at most 2³⁰), which the kernel gives page
+// by page as they are used. now is where the caller's clock stands.
+func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
+	t := &Table{free: none, graves: list{none, none}, swept: tick(now) &^ (1<<wheelShift - 1)}
+	for i := range t.wheel {
+		t.wheel[i] = list{none, none}
+	}
+	if err := t.allocate(maxFlows); err != nil {
+		t.Close()
+		return nil, err
+	}
+	t.timers[SynSent] = millis(timers.HalfOpen)
+	t.timers[SynReceived] = millis(timers.HalfOpen)
+	t.timers[TimeWait] = millis(timers.FinHold)
+	t.timers[Closed] = millis(timers.ResetHold)
+	t.icmp = millis(timers.ICMP)
+	for _, r := range rules {
+		t.rules = append(t.rules, ruleTimes{idle: millis(r.Idle), reset: r.Reset})
+	}
+	t.counts = make([]Counts, len(rules))
+	return t, nil
+}
+
+func (t *Table) allocate(maxFlows int) (err error) {
+	if maxFlows < 1 || bits.Len(uint(maxFlows)) > 30 {
+		return fmt.Errorf("conntrack: %d flows is outside 1–2³⁰", maxFlows)
+	}
+	if t.index, err = newIndex(2*maxFlows, [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}); err != nil {
+		return err
+	}
+	if t.entries, err = mapped[entry](maxFlows); err != nil {
+		return err
+	}
+	t.sides, err = mapped[side](maxFlows)
+	return err
+}
+
+// Close gives the memory back; the Table must not be used after it.
+func (t *Table) Close() {
+	unmap(t.index.buckets)
+	unmap(t.entries)
+	unmap(t.sides)
+	t.index.buckets, t.entries, t.sides = nil, nil, nil
+}
+
+// Len returns how many flows live, those on hold included, tombstones not.
+func (t *Table) Len() int { return t.live }
+
+// Cap returns how many flows there is room for.
+func (t *Table) Cap() int { return len(t.entries) }
+
+// Counts returns the flows of a rule by protocol and state.
+func (t *Table) Counts(rule uint16) Counts { return t.counts[rule] }
+
+// Lookup finds the direction of a flow whose packets carry that tuple. It finds
+// tombstones too: ask State.
+func (t *Table) Lookup(k *packet.Tuple) (Ref, bool) {
+	h := t.index.hash(k)
+	tag := uint32(h >> 32)
+	b := t.index.first(h)
+	for range 2 {
+		for _, e := range &t.index.buckets[b] {
+			if entryTag(e) != tag || e == 0 {
+				continue
+			}
+			if r := entryRef(e); t.half(r).key == *k {
+				return r, true
+			}
+		}
+		b = t.index.other(b, tag)
+	}
+	return 0, false
+}
+
+func (t *Table) half(r Ref) *half { return &t.entries[r.slot()][r.Direction()] }
+
+// State returns the state of the flow.
+func (t *Table) State(r Ref) State { return t.half(r).state() }
+
+// FromInside says whether packets of this direction come from the inside.
+func (t *Table) FromInside(r Ref) bool { return t.half(r).meta&fromInside != 0 }
+
+// Rewrite returns the translation of this direction. It dies with the flow.
+func (t *Table) Rewrite(r Ref) *packet.Rewrite { return &t.half(r).rewrite }
+
+// Rule returns the number of the flow's rule.
+func (t *Table) Rule(r Ref) uint16 { return t.sides[r.slot()].rule }
+
+// New flow, as the caller has decided on it.
+type Admission struct {
+	Original   packet.Tuple // as it arrives
+	Translated packet.Tuple // as it leaves; its reverse is what the answers carry
+	Inside     bool         // the original direction comes from the inside
+	Rule       uint16
+	Owner      uint32 // given back when the flow ends
+}
+
+// Insert adds a flow and returns its original direction; the packet that made it
+// is still to be observed. A tombstone in the way gives way, and so does the
+// oldest one when the table is full.
+func (t *Table) Insert(a *Admission, now int64) (Ref, error) {
+	reply := a.Translated.Reverse()
+	if !t.vacate(&a.Original) || !t.vacate(&reply) {
+		return 0, ErrTaken
+	}
+	slot, ok := t.take()
+	if !ok {
+		return 0, ErrFull
+	}
+	r := makeRef(slot, Original)
+	if !t.index.insert(t.index.hash(&a.Original), r) {
+		t.give(slot)
+		return 0, ErrFull
+	}
+	if !t.index.insert(t.index.hash(&reply), r|1) {
+		t.index.remove(t.index.hash(&a.Original), r)
+		t.give(slot)
+		return 0, ErrFull
+	}
+	t.fill(slot, a, &reply, now)
+	return r, nil
+}
+
+func (t *Table) fill(slot uint32, a *Admission, reply *packet.Tuple, now int64) {
+	ms := tick(now)
+	state := Active
+	if a.Original.Proto == packet.TCP {
+		state = SynSent
+	}
+	original := reply.Reverse()
+	back := a.Original.Reverse()
+	t.entries[slot] = entry{
+		{key: a.Original, rewrite: packet.NewRewrite(a.Original, original), last: ms, wscale: -1, meta: uint8(state)},
+		{key: *reply, rewrite: packet.NewRewrite(*reply, back), last: ms, wscale: -1, meta: uint8(state)},
+	}
+	if a.Inside {
+		t.entries[slot][Original].meta |= fromInside
+	} else {
+		t.entries[slot][Reply].meta |= fromInside
+	}
+	s := &t.sides[slot]
+	*s = side{gen: s.gen + 1, created: now, owner: a.Owner, rule: a.Rule}
+	t.live++
+	t.counts[s.rule][ProtocolIndex(a.Original.Proto)][state]++
+	t.arm(slot, ms+t.timeout(slot))
+}
+
+// vacate makes sure that no flow has the tuple: false if a living one has.
+func (t *Table) vacate(k *packet.Tuple) bool {
+	r, ok := t.Lookup(k)
+	if !ok {
+		return true
+	}
+	if t.State(r) != Tombstone {
+		return false
+	}
+	t.Forget(r)
+	return true
+}
+
+// Forget removes a tombstone.
+func (t *Table) Forget(r Ref) {
+	t.unlink(&t.graves, r.slot())
+	t.buried--
+	t.drop(r.slot())
+}
+
+// take returns an empty slot.
+func (t *Table) take() (uint32, bool) {
+	if t.free == none && int(t.fresh) == len(t.entries) {
+		if t.graves.head == none {
+			return 0, false
+		}
+		t.Forget(makeRef(t.graves.head, Original))
+	}
+	if slot := t.free; slot != none {
+		t.free = t.sides[slot].next
+		return slot, true
+	}
+	t.fresh++
+	return t.fresh - 1, true
+}
+
+func (t *Table) give(slot uint32) {
+	t.sides[slot].next = t.free
+	t.free = slot
+}
+
+// drop takes the flow out of the index and frees its slot.
+func (t *Table) drop(slot uint32) {
+	e := &t.entries[slot]
+	t.index.remove(t.index.hash(&e[Original].key), makeRef(slot, Original))
+	t.index.remove(t.index.hash(&e[Reply].key), makeRef(slot, Reply))
+	e[Original].meta, e[Reply].meta = uint8(Free), uint8(Free)
+	t.give(slot)
+}
+
+func (t *Table) setState(slot uint32, s State) {
+	e := &t.entries[slot]
+	c := &t.counts[t.sides[slot].rule][ProtocolIndex(e[0].key.Proto)]
+	c[e[0].state()]--
+	c[s]++
+	for i := range e {
+		e[i].meta = e[i].meta&^metaState | uint8(s)
+	}
+}
+
+// tick is the table's coarse clock: milliseconds, which wrap after 49 days and
+// are compared by difference; no timeout is longer than a day.
+func tick(now int64) uint32 { return uint32(now / int64(time.Millisecond)) }

@@ -1,0 +1,214 @@
+package conntrack
+
+import "tidegate/packet"
+
+// minWindow stands in for a window that is not known yet or smaller: what a
+// sender may have in flight without window scaling.
+const minWindow = 65535
+
+// maxSynPayload bounds the data a SYN may carry, of which the answer need not
+// acknowledge any (RFC 7413 §3): one segment of a jumbo frame.
+const maxSynPayload = 9000
+
+// Observe notes that the packet in p went in direction r: packets on the wire
+// (more than one for a super-packet), its size in bytes, and for TCP what it
+// says of the connection. now must not go back.
+func (t *Table) Observe(r Ref, p *packet.Parsed, packets int, now int64) {
+	h := t.half(r)
+	h.last = tick(now)
+	h.packets += uint64(packets)
+	h.bytes += uint64(p.Total)
+	if p.Kind == packet.KindTCP {
+		t.observeTCP(r, p)
+	}
+}
+
+func (t *Table) observeTCP(r Ref, p *packet.Parsed) {
+	switch {
+	case p.Flags&packet.RST != 0:
+		t.observeReset(r, p)
+		return
+	case p.Flags&packet.SYN != 0:
+		t.observeSyn(r, p)
+	case p.Flags&packet.ACK != 0:
+		t.observeSegment(r, p)
+	}
+	if s := &t.sides[r.slot()]; s.flags&resetSuspect != 0 {
+		s.flags &^= resetSuspect // traffic goes on: the sweep finds the full timeout again
+	}
+}
+
+// observeSyn follows the opening. A SYN to a flow that is open changes nothing:
+// the endpoint answers it with a challenge ACK (RFC 5961 §4).
+func (t *Table) observeSyn(r Ref, p *packet.Parsed) {
+	e := &t.entries[r.slot()]
+	me, peer := &e[r.Direction()], &e[r.Direction()^1]
+	switch state := me.state(); {
+	case state == SynSent || state == SynReceived:
+	case t.reopens(r, p):
+		t.restart(r)
+	default:
+		return
+	}
+	if p.Flags&packet.ACK != 0 && peer.maxEnd-p.Ack > maxSynPayload {
+		return // not an answer to the SYN that has passed
+	}
+	me.maxEnd = p.Seq + p.Len()
+	me.wscale = p.WScale
+	if p.Flags&packet.ACK != 0 {
+		t.acknowledge(r, p.Ack)
+	}
+	if r.Direction() == Reply && me.state() == SynSent {
+		t.become(r.slot(), SynReceived)
+	}
+	t.establish(r.slot())
+}
+
+// reopens says whether a SYN begins the connection anew on a flow that is over:
+// after a RST always, in TIME_WAIT with a newer sequence number (RFC 9293 §3.6.1).
+func (t *Table) reopens(r Ref, p *packet.Parsed) bool {
+	if r.Direction() != Original || p.Flags&packet.ACK != 0 {
+		return false
+	}
+	return t.Spent(r, p.Seq)
+}
+
+// Spent says whether the flow is over and only held, so that a SYN in its
+// original direction with sequence number seq may take its place.
+func (t *Table) Spent(r Ref, seq uint32) bool {
+	switch h := &t.entries[r.slot()][Original]; h.state() {
+	case Closed:
+		return true
+	case TimeWait:
+		return after(seq, h.maxEnd)
+	}
+	return false
+}
+
+func (t *Table) restart(r Ref) {
+	for i := range t.entries[r.slot()] {
+		h := &t.entries[r.slot()][i]
+		h.maxEnd, h.maxAck, h.maxWin, h.wscale = 0, 0, 0, -1
+	}
+	t.sides[r.slot()].flags = 0
+	t.become(r.slot(), SynSent)
+}
+
+// acknowledge notes that this end has acknowledged the other's SYN.
+func (t *Table) acknowledge(r Ref, ack uint32) {
+	t.half(r).maxAck = ack
+	t.sides[r.slot()].flags |= ackOriginal << r.Direction()
+}
+
+// establish opens the flow once both SYNs are acknowledged, in whichever order
+// that came about (RFC 9293 §3.5: simultaneous open is one of them).
+func (t *Table) establish(slot uint32) {
+	const both = ackOriginal | ackReply
+	if t.entries[slot][0].state() == SynReceived && t.sides[slot].flags&both == both {
+		t.become(slot, Established)
+	}
+}
+
+func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
+	me := t.half(r)
+	if me.state() < SynReceived || !t.plausible(r, p) {
+		return
+	}
+	if me.state() == SynReceived {
+		t.acknowledge(r, p.Ack)
+		t.establish(r.slot())
+	}
+	if end := p.Seq + p.Len(); after(end, me.maxEnd) {
+		me.maxEnd = end
+	}
+	if after(p.Ack, me.maxAck) {
+		me.maxAck = p.Ack
+	}
+	me.maxWin = max(me.maxWin, p.Window)
+	if p.Flags&packet.FIN != 0 {
+		t.finish(r)
+	}
+}
+
+func (t *Table) finish(r Ref) {
+	s := &t.sides[r.slot()]
+	s.flags |= finOriginal << r.Direction()
+	switch state := t.half(r).state(); {
+	case s.flags&(finOriginal|finReply) == finOriginal|finReply && state != TimeWait && state != Closed:
+		t.become(r.slot(), TimeWait)
+	case state == Established || state == SynReceived:
+		t.become(r.slot(), FinWait)
+	}
+}
+
+// plausible is the window check: whether the segment could come from the end it
+// claims to, judged by what the other end has sent and is ready to take. What
+// fails it is forwarded, but teaches nothing.
+func (t *Table) plausible(r Ref, p *packet.Parsed) bool {
+	e := &t.entries[r.slot()]
+	me, peer := &e[r.Direction()], &e[r.Direction()^1]
+	mine, theirs := window(me, peer), window(peer, me)
+	return !after(p.Ack, peer.maxEnd) && // it acknowledges nothing that was not sent
+		!after(peer.maxEnd-mine, p.Ack) && // nor anything long past
+		t.inWindow(me, peer, p.Seq, p.Seq+p.Len(), theirs)
+}
+
+// inWindow checks the sequence numbers alone: the segment begins no further than
+// the peer's window goes, and ends no further back than a window before what
+// has been sent.
+func (t *Table) inWindow(me, peer *half, seq, end, window uint32) bool {
+	edge := peer.maxAck + window
+	if t.unacknowledged(peer) {
+		edge = me.maxEnd + window
+	}
+	return !after(seq, edge) && !after(me.maxEnd-window, end)
+}
+
+// unacknowledged says that this end has not acknowledged anything yet.
+func (t *Table) unacknowledged(h *half) bool { return h.maxAck == 0 && h.state() < Established }
+
+// window returns the largest window that h has advertised, in bytes. The scale
+// holds only when both SYNs carried one (RFC 7323 §2.2).
+func window(h, peer *half) uint32 {
+	w := uint32(h.maxWin)
+	if h.wscale > 0 && peer.wscale >= 0 {
+		w <<= uint8(h.wscale)
+	}
+	return max(w, minWindow)
+}
+
+// observeReset closes the flow if the receiver is bound to accept the RST: it
+// carries exactly what the receiver expects next, which is what it acknowledged
+// last or, if that acknowledgment has not passed yet, what was sent to it last
+// (RFC 9293 §3.10.7.4, RFC 5961 §3). One merely in the window makes the receiver
+// ask back; the timer is cut until that traffic shows.
+func (t *Table) observeReset(r Ref, p *packet.Parsed) {
+	e := &t.entries[r.slot()]
+	me, peer := &e[r.Direction()], &e[r.Direction()^1]
+	switch state := me.state(); {
+	case state == Closed:
+	case state == SynSent && r.Direction() == Reply:
+		if p.Flags&packet.ACK != 0 && p.Ack == peer.maxEnd {
+			t.become(r.slot(), Closed) // connection refused
+		}
+	case p.Seq == me.maxEnd, p.Seq == peer.maxAck && !t.unacknowledged(peer):
+		t.become(r.slot(), Closed)
+	case !after(peer.maxAck, p.Seq) && t.inWindow(me, peer, p.Seq, p.Seq, window(peer, me)):
+		t.suspect(r.slot())
+	}
+}
+
+// suspect cuts the timer of an open flow.
+func (t *Table) suspect(slot uint32) {
+	t.sides[slot].flags |= resetSuspect
+	t.rearm(slot)
+}
+
+// become changes the state and, since the timeout may be shorter now, the timer.
+func (t *Table) become(slot uint32, s State) {
+	t.setState(slot, s)
+	t.rearm(slot)
+}
+
+// after says that sequence number a is later than b (RFC 9293 §3.4).
+func after(a, b uint32) bool { return int32(a-b) > 0 }

@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tidegate/conntrack"
+	"tidegate/nexthop"
+	"tidegate/packet"
+)
+
+const (
+	// sweepEvery is how often flows are looked at for their end; expiry may be
+	// a second late, so this only has to be short beside that.
+	sweepEvery = 20 * time.Millisecond
+
+	// sweepBudget is how many flows end under one hold of the lock, and
+	// sweepPause what is waited before the next when more are due: a storm of
+	// 100,000 flows takes about two seconds, in steps that forwarding hardly feels.
+	sweepBudget = 32
+	sweepPause  = 500 * time.Microsecond
+)
+
+// control does what no packet asks for: it ends idle flows, resets their ends,
+// and sends packets on whose neighbour has become known.
+type control struct {
+	*Gateway
+	port   Port
+	layout layout
+
+	sending sync.Mutex // the queues and all below: kill comes from other goroutines
+	frames  [2][][]byte
+}
+
+func newControl(g *Gateway, p Port) *control {
+	return &control{Gateway: g, port: p, layout: newLayout(p.Writers[nexthop.Outside].Layout())}
+}
+
+func (c *control) run(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	ended := make([]conntrack.Ended, 0, sweepBudget)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.changed:
+		case <-ticker.C:
+		}
+		if err := c.release(); err != nil {
+			return err
+		}
+		if err := c.sweep(ctx, ended); err != nil {
+			return err
+		}
+	}
+}
+
+// sweep ends all flows whose time is up, a few at a time.
+func (c *control) sweep(ctx context.Context, buf []conntrack.Ended) error {
+	for ctx.Err() == nil {
+		ended := c.expire(buf)
+		if err := c.resetAll(ended, ResetIdle); err != nil {
+			return err
+		}
+		if len(ended) < cap(buf) {
+			return nil
+		}
+		time.Sleep(sweepPause)
+	}
+	return nil
+}
+
+func (c *control) expire(buf []conntrack.Ended) []conntrack.Ended {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := c.table.Sweep(c.now(), buf)
+	for i := range ended {
+		c.settle(&ended[i])
+		c.countResets(&ended[i], ResetIdle)
+	}
+	return ended
+}
+
+func (g *Gateway) countResets(e *conntrack.Ended, why ResetReason) {
+	if e.Reset {
+		g.counters.Resets[e.Rule][why][conntrack.Original]++
+		g.counters.Resets[e.Rule][why][conntrack.Reply]++
+	}
+}
+
+// resetAll sends every flow that wants it its resets.
+func (c *control) resetAll(ended []conntrack.Ended, why ResetReason) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	for i := range ended {
+		e := &ended[i]
+		c.logEnd(e)
+		if e.Reset {
+			c.reset(e, conntrack.Original)
+			c.reset(e, conntrack.Reply)
+		}
+	}
+	return c.write()
+}
+
+// reset makes the RST for one end of a flow: with the number it acknowledged
+// last, which is what it expects next, and if what was sent to it last was never
+// acknowledged past us, a second one with the number it expects in case it came.
+func (c *control) reset(e *conntrack.Ended, to conntrack.Direction) {
+	from := to ^ 1
+	s := packet.Segment{
+		Tuple: e.Tuple[to].Reverse(),
+		Seq:   e.MaxAck[to], Ack: e.MaxEnd[to], Flags: packet.RST | packet.ACK,
+	}
+	side := nexthop.Outside
+	if e.Inside == (to == conntrack.Original) {
+		side = nexthop.Inside
+	}
+	c.put(&s, side)
+	if e.MaxEnd[from] != e.MaxAck[to] {
+		s.Seq = e.MaxEnd[from]
+		c.put(&s, side)
+	}
+}
+
+// put adds a segment to what is written next, or has it wait for its neighbour.
+func (c *control) put(s *packet.Segment, side nexthop.Side) {
+	s.ID = c.nextID()
+	f := make([]byte, c.layout.headroom+packet.SegmentLen)
+	packet.PutSegment(f[c.layout.headroom:], s)
+	c.dispatch(f, s.Dst, side)
+}
+
+// dispatch puts the link header on a frame and queues it for writing.
+func (c *control) dispatch(f []byte, dst packet.Addr, side nexthop.Side) nexthop.Status {
+	hop, status := c.port.Router.Hop(dst, side)
+	switch status {
+	case nexthop.Resolved:
+		copy(f[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
+		c.frames[side] = append(c.frames[side], f)
+	case nexthop.Unresolved:
+		c.port.Router.Solicit(dst)
+		c.mu.Lock()
+		c.waiting.add(f, dst, side, c.now())
+		c.mu.Unlock()
+	}
+	return status
+}
+
+func (c *control) write() error {
+	for side := range c.frames {
+		if len(c.frames[side]) == 0 {
+			continue
+		}
+		c.countWritten(nexthop.Side(side))
+		if _, err := c.port.Writers[side].WriteBatch(c.frames[side]); err != nil {
+			return err
+		}
+		c.frames[side] = c.frames[side][:0]
+	}
+	return nil
+}
+
+func (c *control) countWritten(side nexthop.Side) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counters.countOut(side, c.frames[side], c.layout.headroom)
+}
+
+func (c *control) logEnd(e *conntrack.Ended) {
+	if !c.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	c.log.Debug("flow closed", "rule", c.rules[e.Rule].Name, "reason", e.Reason.String(),
+		"state", e.State.String(), "flow", e.Tuple[0].String(), "reset", e.Reset)
+}

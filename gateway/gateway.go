@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidegate/conntrack"
+	"tidegate/nat"
+	"tidegate/packet"
+)
+
+// RuleType is the section of the configuration that a rule comes from.
+type RuleType string
+
+// The rule types, as users see them.
+const (
+	OutboundRule   RuleType = "outboundRule"
+	InboundNATRule RuleType = "inboundNatRule"
+)
+
+// Rule is what holds for every flow of one rule.
+type Rule struct {
+	Name  string
+	Type  RuleType
+	Idle  time.Duration
+	Reset bool // enableTcpReset
+}
+
+// Options is everything a Gateway is made of.
+type Options struct {
+	MaxFlows  int
+	Timers    conntrack.Timers
+	Rules     []Rule          // numbered as in the Policy
+	Policy    *nat.Policy     // the Gateway owns it from now on
+	Workers   []Port          // one goroutine each
+	Control   Port            // writers of the control goroutine; Reader is nil
+	Addresses [2]packet.Addr  // the gateway's own, by side; 0 for none
+	Changed   <-chan struct{} // a neighbour or a route has changed; nil if they never do
+	Now       func() int64    // monotonic nanoseconds
+	Log       *slog.Logger
+}
+
+// Gateway is a running translator. Its methods are safe for concurrent use.
+type Gateway struct {
+	rules     []Rule
+	addresses [2]packet.Addr
+	now       func() int64
+	log       *slog.Logger
+	changed   <-chan struct{}
+	ids       atomic.Uint32
+	workers   []*worker
+	control   *control
+
+	mu         sync.Mutex // all below; held for one batch, or one slice of a listing
+	table      *conntrack.Table
+	policy     *nat.Policy
+	waiting    waitingRoom
+	counters   Counters
+	resetLimit limit
+	icmpLimit  limit
+}
+
+const (
+	// Answers the gateway gives to packets of flows it has given up: enough for
+	// every flow of a full table to ask back within half a minute.
+	resetsPerSecond = 50_000
+
+	// ICMP errors; Linux sends up to 1,000 a second too (icmp_msgs_per_sec).
+	icmpPerSecond = 1_000
+	icmpBurst     = 50
+)
+
+// New makes a Gateway, which forwards once Run is called.
+func New(o Options) (*Gateway, error) {
+	g := &Gateway{
+		rules: o.Rules, addresses: o.Addresses, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
+		counters:   newCounters(len(o.Rules)),
+		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
+		icmpLimit:  newLimit(icmpPerSecond, icmpBurst),
+	}
+	ends := make([]conntrack.Rule, len(o.Rules))
+	for i, r := range o.Rules {
+		ends[i] = conntrack.Rule{Idle: r.Idle, Reset: r.Reset}
+	}
+	table, err := conntrack.New(o.MaxFlows, o.Timers, ends, o.Now())
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.table = table
+	for _, p := range o.Workers {
+		g.workers = append(g.workers, newWorker(g, p))
+	}
+	g.control = newControl(g, o.Control)
+	return g, nil
+}
+
+// Run forwards until ctx is done or a queue fails, and returns the first error.
+// It closes the workers' queues.
+func (g *Gateway) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range g.workers {
+		group.Go(w.run)
+	}
+	group.Go(func() error { return g.control.run(ctx) })
+	group.Go(func() error {
+		<-ctx.Done()
+		for _, w := range g.workers {
+			w.port.Reader.Close()
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// Close gives the flow table's memory back. Run must have returned.
+func (g *Gateway) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.table.Close()
+}
+
+// settle gives a flow's port back and counts its end.
+func (g *Gateway) settle(e *conntrack.Ended) {
+	if lease := g.policy.Owner(e.Owner); lease != nil {
+		answers := e.Tuple[conntrack.Reply]
+		lease.Release(nat.Endpoint{Addr: answers.Dst, Port: answers.DstPort}, e.Tuple[conntrack.Original].SrcPort)
+	}
+	g.counters.Closed[e.Rule][conntrack.ProtocolIndex(e.Tuple[0].Proto)][e.Reason]++
+}
+
+// nextID returns an IP identification for a packet of the gateway's own.
+func (g *Gateway) nextID() uint16 { return uint16(g.ids.Add(1)) }

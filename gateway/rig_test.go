@@ -1,0 +1,204 @@
+package gateway
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"tidegate/conntrack"
+	"tidegate/nat"
+	"tidegate/nexthop"
+	"tidegate/packet"
+	"tidegate/packet/packettest"
+	"tidegate/packetio"
+)
+
+// rig is a gateway without goroutines, queues or a clock: a test hands packets
+// to its workers one batch at a time and looks at what would be written.
+//
+//	10.0.0.10, .11 (pool) ─ inside [ 203.0.113.5, .6 ] outside ─ everything else
+type rig struct {
+	*Gateway
+	t     *testing.T
+	clock int64
+	ports [2]*worker
+	sent  [2][][]byte // IP packets written, by side
+	hops  *testRouter
+}
+
+const (
+	ruleEgress, ruleSSH = 0, 1
+	memberPorts         = 16
+	testIdle            = 4 * time.Minute
+	headroom            = 10 + 14
+)
+
+var (
+	publicAddr  = packettest.Addr("203.0.113.5")
+	secondAddr  = packettest.Addr("203.0.113.6")
+	insideAddr  = packettest.Addr("10.0.0.1")
+	memberAddr  = packettest.Addr("10.0.0.10")
+	otherMember = packettest.Addr("10.0.0.11")
+)
+
+// testRouter resolves everything but what a test says.
+type testRouter struct {
+	hop       [2]nexthop.Hop
+	status    map[packet.Addr]nexthop.Status
+	local     map[packet.Addr]bool
+	solicited []packet.Addr
+}
+
+func (r *testRouter) Hop(dst packet.Addr, out nexthop.Side) (*nexthop.Hop, nexthop.Status) {
+	if s := r.status[dst]; s != 0 && s != nexthop.Resolved {
+		return nil, s
+	}
+	return &r.hop[out], nexthop.Resolved
+}
+
+func (r *testRouter) Solicit(dst packet.Addr)    { r.solicited = append(r.solicited, dst) }
+func (r *testRouter) Local(dst packet.Addr) bool { return r.local[dst] }
+
+// testWriter keeps copies.
+type testWriter struct {
+	r      *rig
+	side   nexthop.Side
+	layout packetio.Layout
+}
+
+func (w testWriter) Layout() packetio.Layout { return w.layout }
+
+func (w testWriter) WriteBatch(frames [][]byte) (int, error) {
+	for _, f := range frames {
+		w.r.sent[w.side] = append(w.r.sent[w.side], append([]byte(nil), f[w.layout.Headroom():]...))
+	}
+	return len(frames), nil
+}
+
+func newRig(t *testing.T, change ...func(*Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, clock: int64(time.Hour), hops: &testRouter{
+		status: map[packet.Addr]nexthop.Status{}, local: map[packet.Addr]bool{insideAddr: true},
+	}}
+	for side := range r.hops.hop {
+		r.hops.hop[side].MTU = 1500
+	}
+	policy, err := nat.NewPolicy(
+		[]packet.Addr{publicAddr, secondAddr},
+		[]nat.OutboundRule{{
+			Rule: ruleEgress, Name: "egress", Frontends: []packet.Addr{publicAddr},
+			Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP},
+			Members:   []packet.Addr{memberAddr, otherMember}, Ports: memberPorts,
+		}},
+		[]nat.InboundRule{{
+			Rule: ruleSSH, Name: "ssh", Protocol: packet.TCP,
+			Frontend: nat.Endpoint{Addr: publicAddr, Port: 2222},
+			Backend:  nat.Endpoint{Addr: memberAddr, Port: 22},
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout := packetio.Layout{Vnet: 10, Link: 14}
+	port := Port{Router: r.hops}
+	for side := range port.Writers {
+		port.Writers[side] = testWriter{r, nexthop.Side(side), layout}
+	}
+	inside, outside := port, port
+	outside.Side = nexthop.Outside
+	o := Options{
+		MaxFlows: 1024, Policy: policy, Control: port, Workers: []Port{inside, outside},
+		Rules: []Rule{
+			{Name: "egress", Type: OutboundRule, Idle: testIdle, Reset: true},
+			{Name: "ssh", Type: InboundNATRule, Idle: testIdle, Reset: true},
+		},
+		Timers:    conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
+		Addresses: [2]packet.Addr{insideAddr, 0},
+		Now:       func() int64 { return r.clock },
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	if r.Gateway, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	copy(r.ports[:], r.workers)
+	return r
+}
+
+// send hands one IP packet to the gateway from that side and returns its verdict.
+func (r *rig) send(from nexthop.Side, ip []byte) Verdict {
+	r.t.Helper()
+	return r.sendFrame(from, packettest.Ethernet(ip, packettest.Link{VNet: true}))
+}
+
+func (r *rig) sendFrame(from nexthop.Side, frame []byte) Verdict {
+	r.t.Helper()
+	before := r.counters.Verdicts
+	w := r.ports[from]
+	w.forwardBatch([][]byte{frame}, r.clock)
+	if err := w.flush(); err != nil {
+		r.t.Fatal(err)
+	}
+	for v := range numVerdicts {
+		if r.counters.Verdicts[v] != before[v] {
+			return v
+		}
+	}
+	r.t.Fatal("a packet without a verdict")
+	return 0
+}
+
+func (r *rig) expect(want Verdict, from nexthop.Side, ip []byte) {
+	r.t.Helper()
+	if got := r.send(from, ip); got != want {
+		r.t.Fatalf("%s: verdict %v, want %v", packettest.Describe(ip), got, want)
+	}
+}
+
+// take returns what was written to that side, checked, and forgets it.
+func (r *rig) take(side nexthop.Side) []packettest.View {
+	r.t.Helper()
+	var views []packettest.View
+	for _, ip := range r.sent[side] {
+		packettest.Check(r.t, ip)
+		views = append(views, packettest.Fields(r.t, ip))
+	}
+	r.sent[side] = nil
+	return views
+}
+
+// one is take for exactly one packet.
+func (r *rig) one(side nexthop.Side) packettest.View {
+	r.t.Helper()
+	views := r.take(side)
+	if len(views) != 1 {
+		r.t.Fatalf("%d packets went out %v, want 1: %+v", len(views), side, views)
+	}
+	return views[0]
+}
+
+// pass forwards a packet and returns it as it went out on the other side.
+func (r *rig) pass(from nexthop.Side, ip []byte) packettest.View {
+	r.t.Helper()
+	r.expect(Forwarded, from, ip)
+	return r.one(opposite(from))
+}
+
+// sleep lets time go by, with the control goroutine's work done every 50 ms.
+func (r *rig) sleep(d time.Duration) {
+	r.t.Helper()
+	const step = 50 * time.Millisecond
+	buf := make([]conntrack.Ended, 0, sweepBudget)
+	for ; d > 0; d -= step {
+		r.clock += int64(min(d, step))
+		if err := r.control.release(); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := r.control.sweep(r.t.Context(), buf); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"tidegate/conntrack"
+	"tidegate/nat"
+	"tidegate/packet"
+)
+
+// slice is how many slots of the flow table are looked at under one hold of the
+// lock: some tens of microseconds, as long as a batch of packets takes.
+const slice = 512
+
+// Snapshot is everything that is counted, at one moment.
+type Snapshot struct {
+	Counters Counters
+	Flows    int                // living, held ones included
+	MaxFlows int                //
+	States   []conntrack.Counts // by rule number
+	Leases   []LeaseCounts
+}
+
+// LeaseCounts is what one pool member's ports have been used for.
+type LeaseCounts struct {
+	Rule           uint16
+	Member         packet.Addr
+	Protocol       packet.Protocol
+	Blocks         []nat.PortBlock
+	Opened, Failed uint64
+}
+
+// Rules returns the rules by number. They do not change.
+func (g *Gateway) Rules() []Rule { return g.rules }
+
+// Now returns the gateway's clock, in which flows are dated.
+func (g *Gateway) Now() int64 { return g.now() }
+
+// Snapshot returns a copy of all counters.
+func (g *Gateway) Snapshot() Snapshot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := Snapshot{Counters: g.counters.clone(), Flows: g.table.Len(), MaxFlows: g.table.Cap()}
+	for i := range g.rules {
+		s.States = append(s.States, g.table.Counts(uint16(i)))
+	}
+	for _, l := range g.policy.Leases() {
+		s.Leases = append(s.Leases, LeaseCounts{
+			Rule: l.Rule, Member: l.Member, Protocol: l.Protocol, Opened: l.Opened, Failed: l.Failed,
+			Blocks: append([]nat.PortBlock(nil), l.Blocks...),
+		})
+	}
+	return s
+}
+
+// Flows calls yield with a copy of every living flow from cursor on until it
+// returns false, and returns where to go on; 0 means the end. The table goes on
+// changing meanwhile: a flow that lives all the time is shown exactly once.
+func (g *Gateway) Flows(cursor uint32, yield func(*conntrack.Flow) bool) uint32 {
+	buf := make([]conntrack.Flow, 0, slice)
+	for {
+		next := g.copyFlows(cursor, &buf)
+		for i := range buf {
+			if !yield(&buf[i]) {
+				return uint32(buf[i].ID) + 1
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return 0
+		}
+	}
+}
+
+func (g *Gateway) copyFlows(cursor uint32, buf *[]conntrack.Flow) (next uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	*buf = (*buf)[:0]
+	return g.table.Each(cursor, slice, func(r conntrack.Ref) {
+		*buf = append(*buf, g.table.Flow(r, now))
+	})
+}
+
+// Kill ends the living flows that match, ESTABLISHED TCP with RST to both ends,
+// and returns how many. match is called without the lock held.
+func (g *Gateway) Kill(match func(*conntrack.Flow) bool) (killed int, err error) {
+	buf := make([]conntrack.Flow, 0, slice)
+	for cursor := uint32(0); ; {
+		next := g.copyFlows(cursor, &buf)
+		ended := g.end(buf, match)
+		killed += len(ended)
+		if err := g.control.resetAll(ended, ResetKilled); err != nil {
+			return killed, err
+		}
+		if cursor = next; cursor == 0 {
+			return killed, nil
+		}
+	}
+}
+
+func (g *Gateway) end(flows []conntrack.Flow, match func(*conntrack.Flow) bool) (ended []conntrack.Ended) {
+	var doomed []conntrack.ID
+	for i := range flows {
+		if match(&flows[i]) {
+			doomed = append(doomed, flows[i].ID)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, id := range doomed {
+		if ref, ok := g.table.Find(id); ok {
+			e := g.table.End(ref, conntrack.Killed, g.now())
+			g.settle(&e)
+			g.countResets(&e, ResetKilled)
+			ended = append(ended, e)
+		}
+	}
+	return ended
+}

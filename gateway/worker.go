@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+
+	"tidegate/conntrack"
+	"tidegate/nat"
+	"tidegate/nexthop"
+	"tidegate/packet"
+)
+
+// batchSize is how many packets a Worker reads at once: enough to spread the
+// cost of a system call, few enough to stay in the cache.
+const batchSize = 64
+
+// worker serves one Port. Its fields are its own goroutine's.
+type worker struct {
+	*Gateway
+	port   Port
+	layout layout
+	hop    packet.Hop
+	p      packet.Parsed
+	frames [batchSize][]byte
+	out    [2][][]byte // to be written, by side
+	own    scratch
+}
+
+func newWorker(g *Gateway, p Port) *worker {
+	w := &worker{Gateway: g, port: p, hop: packet.TakeTTL}
+	w.layout = newLayout(p.Writers[nexthop.Outside].Layout())
+	if p.Tunnel {
+		w.hop = packet.KeepTTL
+	}
+	w.own.init(w.layout.headroom)
+	for i := range w.out {
+		w.out[i] = make([][]byte, 0, batchSize)
+	}
+	return w
+}
+
+// run forwards until the queue is closed.
+func (w *worker) run() error {
+	for {
+		n, err := w.port.Reader.ReadBatch(w.frames[:])
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		w.forwardBatch(w.frames[:n], w.now())
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) forwardBatch(frames [][]byte, now int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range frames {
+		v, from := w.decide(f, now)
+		w.counters.Verdicts[v]++
+		w.counters.countIn(from, f, w.layout.headroom)
+	}
+	for side, frames := range w.out {
+		w.counters.countOut(nexthop.Side(side), frames, w.layout.headroom)
+	}
+}
+
+// flush writes what was decided to be sent. The queue counts what the kernel refuses.
+func (w *worker) flush() error {
+	for side := range w.out {
+		if len(w.out[side]) == 0 {
+			continue
+		}
+		if _, err := w.port.Writers[side].WriteBatch(w.out[side]); err != nil {
+			return err
+		}
+		w.out[side] = w.out[side][:0]
+	}
+	w.own.reset()
+	return nil
+}
+
+func (w *worker) send(frame []byte, side nexthop.Side) {
+	w.out[side] = append(w.out[side], frame)
+}
+
+// decide says what becomes of one packet, and which side it came from.
+func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
+	from := w.port.Side
+	if fault := packet.Decode(frame[w.layout.headroom:], &w.p); fault != packet.FaultNone {
+		return faultVerdict[fault], from
+	}
+	ref, known := conntrack.Ref(0), false
+	if w.p.Kind.Translatable() {
+		ref, known = w.table.Lookup(&w.p.Tuple)
+	}
+	if w.port.Tunnel {
+		from = w.sender(ref, known)
+	}
+	switch {
+	case !w.p.Kind.Translatable():
+		return w.untranslatable(), from
+	case !known:
+		return w.miss(frame, from, now), from
+	case w.table.FromInside(ref) != (from == nexthop.Inside):
+		return DropWrongSide, from
+	case w.table.State(ref) == conntrack.Tombstone:
+		return w.late(frame, ref, from, now), from
+	}
+	return w.forward(frame, ref, from, now), from
+}
+
+// sender tells the side of a packet that came through the tunnel, where both meet:
+// that of its flow, or of a pool member, or else the outside.
+func (w *worker) sender(ref conntrack.Ref, known bool) nexthop.Side {
+	if known && w.table.FromInside(ref) || !known && w.policy.IsMember(w.p.Src) {
+		return nexthop.Inside
+	}
+	return nexthop.Outside
+}
+
+// forward sends a packet of a known flow on its way. Nothing is noted of a
+// packet that can't go.
+func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now int64) Verdict {
+	if w.hop == packet.TakeTTL && w.p.TTL <= 1 {
+		return w.timeExceeded(frame, from, now)
+	}
+	rewrite, to := w.table.Rewrite(ref), opposite(from)
+	hop, status := w.port.Router.Hop(rewrite.Dst, to)
+	if v := statusVerdict[status]; v.Drop() {
+		return v
+	}
+	n, largest := w.layout.segments(frame, &w.p)
+	if status == nexthop.Resolved && largest > hop.MTU {
+		return w.tooBig(frame, from, hop.MTU, now)
+	}
+	w.table.Observe(ref, &w.p, n, now)
+	dst := rewrite.Dst
+	rewrite.Apply(frame[w.layout.headroom:], &w.p, w.layout.partial(frame, &w.p), w.hop)
+	frame = frame[:w.layout.headroom+w.p.Total]
+	if status == nexthop.Unresolved {
+		return w.wait(frame, dst, to, now)
+	}
+	copy(frame[w.layout.Vnet:w.layout.headroom], hop.Ether[:])
+	w.send(frame, to)
+	return Forwarded
+}
+
+var statusVerdict = [...]Verdict{
+	nexthop.Resolved:    Forwarded,
+	nexthop.Unresolved:  Waiting,
+	nexthop.NoRoute:     DropNoRoute,
+	nexthop.Elsewhere:   DropNoRoute,
+	nexthop.Unreachable: DropUnreachable,
+}
+
+// wait holds a translated packet until its neighbour is known.
+func (w *worker) wait(frame []byte, dst packet.Addr, to nexthop.Side, now int64) Verdict {
+	w.port.Router.Solicit(dst)
+	if !w.waiting.add(frame, dst, to, now) {
+		return DropUnresolved
+	}
+	return Waiting
+}
+
+// Use answers the allocator's question about a tuple (nat.Tracker).
+func (g *Gateway) Use(reply packet.Tuple, seq uint32) nat.Use {
+	ref, ok := g.table.Lookup(&reply)
+	switch {
+	case !ok || g.table.State(ref) == conntrack.Tombstone:
+		return nat.Unused
+	case ref.Direction() == conntrack.Reply && g.table.Spent(ref, seq):
+		return nat.Spent
+	}
+	return nat.InUse
+}

@@ -1,0 +1,197 @@
+package nat
+
+import (
+	"math/rand/v2"
+
+	"tidegate/packet"
+)
+
+// Endpoint is an address and a port, or an ICMP identifier.
+type Endpoint struct {
+	Addr packet.Addr
+	Port uint16
+}
+
+// Use says what stands in the way of a tuple.
+type Use uint8
+
+// The uses of a tuple.
+const (
+	Unused Use = iota
+	Spent      // a flow that is over and held may make way for the SYN at hand
+	InUse
+)
+
+// Tracker is asked whether the tuple that answers to a flow would carry is in
+// use. seq is the sequence number of the TCP SYN that wants it.
+type Tracker interface {
+	Use(reply packet.Tuple, seq uint32) Use
+}
+
+// Lease is the ports that one pool member owns for one protocol. No other
+// member can use them up, and their use can be laid at its door.
+type Lease struct {
+	Rule     uint16
+	Member   packet.Addr
+	Protocol packet.Protocol
+	Blocks   []PortBlock
+	Failed   uint64 // flows that got no port
+	Opened   uint64 // flows that got one
+
+	total    int
+	used     int                // ports with a flow
+	flows    []uint32           // per port; made when the first is needed
+	mappings map[uint16]mapping // by the member's own port: UDP and ICMP
+	full     struct {           // the last search that found nothing
+		remote Endpoint
+		until  int64 // nothing is searched for that remote before
+	}
+}
+
+// searchPause is how long a search that found nothing stands, for each port it
+// looked at: a member that knocks on a full destination costs at most a
+// hundredth of a core, whatever the size of its lease.
+const searchPause = 10_000 // ns; a look takes about 0.1 µs
+
+// mapping is an endpoint-independent one: it lives as long as any of its flows.
+type mapping struct {
+	index int32
+	flows uint32
+}
+
+// Total and Used return how many ports the lease has, and how many have a flow.
+func (l *Lease) Total() int { return l.total }
+
+// Used returns how many ports have a flow, live or held.
+func (l *Lease) Used() int { return l.used }
+
+// Allocate finds the external endpoint for a new flow with that tuple, whose
+// source is the member. evict tells that a spent flow has the port for this
+// destination and must be ended first. false: no port is left for it.
+func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
+	if l.flows == nil {
+		l.flows = make([]uint32, l.total)
+		l.mappings = make(map[uint16]mapping)
+	}
+	i := -1
+	if l.Protocol == packet.TCP {
+		i, evict = l.searchTCP(t, seq, tr, now)
+	} else {
+		i = l.mapPort(t.SrcPort)
+	}
+	if i < 0 {
+		l.Failed++
+		return Endpoint{}, false, false
+	}
+	return l.endpoint(i), evict, true
+}
+
+// Hold counts one more flow on an endpoint that Allocate returned, for the flow
+// whose source port inside is internal.
+func (l *Lease) Hold(ext Endpoint, internal uint16) {
+	i, b := l.index(ext)
+	if l.flows[i] == 0 {
+		l.used++
+		b.Used++
+	}
+	l.flows[i]++
+	l.Opened++
+	if l.Protocol != packet.TCP {
+		m := l.mappings[internal]
+		l.mappings[internal] = mapping{int32(i), m.flows + 1}
+	}
+}
+
+// Release takes back what Hold counted, when the flow has ended.
+func (l *Lease) Release(ext Endpoint, internal uint16) {
+	i, b := l.index(ext)
+	l.flows[i]--
+	if l.flows[i] == 0 {
+		l.used--
+		b.Used--
+	}
+	if l.Protocol == packet.TCP {
+		return
+	}
+	if m := l.mappings[internal]; m.flows > 1 {
+		l.mappings[internal] = mapping{m.index, m.flows - 1}
+	} else {
+		delete(l.mappings, internal)
+	}
+}
+
+// searchTCP looks from a random place on (RFC 6056 §3.3.1) through every port
+// once. A port without any flow needs no question.
+func (l *Lease) searchTCP(t *packet.Tuple, seq uint32, tr Tracker, now int64) (found int, evict bool) {
+	remote := Endpoint{t.Dst, t.DstPort}
+	if l.full.remote == remote && now < l.full.until {
+		return -1, false
+	}
+	spent, start := -1, rand.IntN(l.total)
+	for n := range l.total {
+		i := start + n
+		if i >= l.total {
+			i -= l.total
+		}
+		if l.flows[i] == 0 {
+			return i, false
+		}
+		switch tr.Use(l.reply(t, i), seq) {
+		case Unused:
+			return i, false
+		case Spent:
+			spent = i
+		}
+	}
+	if spent < 0 {
+		l.full.remote, l.full.until = remote, now+int64(l.total)*searchPause
+	}
+	return spent, spent >= 0
+}
+
+func (l *Lease) reply(t *packet.Tuple, i int) packet.Tuple {
+	ext := l.endpoint(i)
+	return packet.Tuple{Src: t.Dst, SrcPort: t.DstPort, Dst: ext.Addr, DstPort: ext.Port, Proto: t.Proto}
+}
+
+// mapPort returns the member's mapping for its port, or a port without flows for
+// a new one (RFC 4787 REQ-1).
+func (l *Lease) mapPort(internal uint16) int {
+	if m, ok := l.mappings[internal]; ok {
+		return int(m.index)
+	}
+	if l.used == l.total {
+		return -1
+	}
+	start := rand.IntN(l.total)
+	for n := range l.total {
+		if i := (start + n) % l.total; l.flows[i] == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// endpoint returns the i-th port of the lease.
+func (l *Lease) endpoint(i int) Endpoint {
+	for _, b := range l.Blocks {
+		if i < b.Count {
+			return Endpoint{b.Frontend, b.First + uint16(i)}
+		}
+		i -= b.Count
+	}
+	panic("nat: port index outside the lease")
+}
+
+// index is the reverse of endpoint, and names the block.
+func (l *Lease) index(e Endpoint) (int, *PortBlock) {
+	n := 0
+	for i := range l.Blocks {
+		b := &l.Blocks[i]
+		if d := int(e.Port) - int(b.First); b.Frontend == e.Addr && d >= 0 && d < b.Count {
+			return n + d, b
+		}
+		n += b.Count
+	}
+	panic("nat: endpoint outside the lease")
+}

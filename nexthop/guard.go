@@ -1,0 +1,118 @@
+package nexthop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"tidegate/packet"
+)
+
+// guardTable is the name of the nftables table, family netdev.
+const guardTable = "tidegate"
+
+// guardTimeout bounds one answer of nf_tables. A transaction takes milliseconds.
+const guardTimeout = 10 * time.Second
+
+// Guarded says what of some frontend addresses belongs to the gateway. Of a host
+// that carries them the rest stays its own.
+type Guarded struct {
+	Addresses netip.Prefix
+	All       bool    // everything: an instance-level public IP, HA ports
+	Outbound  bool    // SNAT ports 1024–65023, TCP and UDP: the address has an outbound rule
+	Inbound   []Ports // one or more for each inbound NAT or load-balancing rule
+}
+
+// Ports is an inclusive range of destination ports, host byte order.
+type Ports struct {
+	Protocol    packet.Protocol // TCP or UDP
+	First, Last uint16
+}
+
+// GuardOptions says what InstallGuard guards.
+type GuardOptions struct {
+	Inside, Outside string // interface names
+	Frontends       []Guarded
+}
+
+// Guard is an nftables table that keeps the host's kernel from forwarding what
+// comes in on the gateway's interfaces and from answering or resetting what
+// belongs to the gateway. It drops IPv4 only, at ingress: after packet sockets and
+// tc have seen the packet, before the kernel's stack does. Frames for another host,
+// of another VLAN and what is not IPv4 pass.
+//
+// The table outlives the process, so that nothing leaks after a crash either.
+// `nft list table netdev tidegate` shows how much it dropped.
+type Guard struct{}
+
+// InstallGuard puts the table in place. One that is there, from an earlier call or
+// a process that was killed, is replaced in the same transaction: there is no
+// moment without.
+func InstallGuard(o GuardOptions) (*Guard, error) {
+	for _, name := range []string{o.Inside, o.Outside} {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return nil, fmt.Errorf("nexthop: guard interface %q: %w", name, err)
+		}
+	}
+	c, err := openNftables()
+	if err != nil {
+		return nil, err
+	}
+	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev}
+	c.AddTable(table) // so that there is one to delete
+	c.DelTable(table)
+	c.AddTable(table)
+	if err := addGuardRules(c, table, o); err != nil {
+		return nil, fmt.Errorf("nexthop: encode guard: %w", err)
+	}
+	if err := c.Flush(); err != nil {
+		return nil, explainGuard("install guard", err)
+	}
+	return &Guard{}, nil
+}
+
+// Close removes the table: the kernel forwards and answers again.
+func (g *Guard) Close() error {
+	c, err := openNftables()
+	if err != nil {
+		return err
+	}
+	c.DelTable(&nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev})
+	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+		return explainGuard("remove guard", err)
+	}
+	return nil
+}
+
+// openNftables asks one question first: without nf_tables a transaction gets
+// fewer answers than the library waits for.
+func openNftables() (*nftables.Conn, error) {
+	c, err := nftables.New(nftables.WithSockOptions(func(s *netlink.Conn) error {
+		return s.SetDeadline(time.Now().Add(guardTimeout))
+	}))
+	if err != nil {
+		return nil, explainGuard("open nf_tables", err)
+	}
+	if _, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev); err != nil {
+		return nil, explainGuard("open nf_tables", err)
+	}
+	return c, nil
+}
+
+// explainGuard adds the remedy.
+func explainGuard(op string, err error) error {
+	remedy := "load the modules nf_tables and nft_fib_netdev, or use datapath tun"
+	switch {
+	case errors.Is(err, unix.EPERM):
+		remedy = "grant CAP_NET_ADMIN"
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
+		remedy = "see `nft list table netdev " + guardTable + "`"
+	}
+	return fmt.Errorf("nexthop: %s: %w; %s", op, err, remedy)
+}

@@ -1,0 +1,213 @@
+package packet
+
+import "encoding/binary"
+
+// Kind says what a decoded packet is to a translator.
+type Kind uint8
+
+// The kinds Decode tells apart.
+const (
+	KindOther       Kind = iota // a protocol, or an ICMP message, that is not translated
+	KindTCP                     // TCP segment
+	KindUDP                     // UDP datagram
+	KindEchoRequest             // ICMP echo request; Tuple.SrcPort is its identifier
+	KindEchoReply               // ICMP echo reply; Tuple.DstPort is its identifier
+	KindICMPError               // ICMP error that quotes a packet (RFC 5508 §4)
+	KindFragment                // any fragment but an unfragmented packet; Tuple has no ports
+)
+
+// Translatable says whether Rewrite.Apply takes packets of that kind.
+func (k Kind) Translatable() bool {
+	return k == KindTCP || k == KindUDP || k == KindEchoRequest || k == KindEchoReply
+}
+
+// Fault says why a packet can't be decoded; FaultNone means it can.
+type Fault uint8
+
+// The closed set of faults.
+const (
+	FaultNone      Fault = iota
+	FaultTruncated       // shorter than its headers say
+	FaultVersion         // not IPv4
+	FaultHeader          // header length below 20, or total length below the header's
+	FaultChecksum        // the IPv4 header checksum is wrong (RFC 1812 §5.2.2)
+	FaultTransport       // TCP data offset or UDP length is impossible
+)
+
+// TCP flag bits (RFC 9293 §3.1).
+const (
+	FIN = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+)
+
+// ICMP types used here (RFC 792).
+const (
+	icmpEchoReply    = 0
+	icmpUnreachable  = 3
+	icmpSourceQuench = 4
+	icmpRedirect     = 5
+	icmpEchoRequest  = 8
+	icmpTimeExceeded = 11
+	icmpParamProblem = 12
+)
+
+const (
+	ipv4HeaderLen = 20 // without options
+	tcpHeaderLen  = 20 // without options
+	udpHeaderLen  = 8
+	icmpHeaderLen = 8
+)
+
+// Parsed is what Decode found: offsets from the first byte of the IP header,
+// and the fields that tracking needs. It holds no pointer into the packet.
+type Parsed struct {
+	Tuple
+	Kind    Kind
+	TTL     uint8
+	Flags   uint8  // TCP flag bits
+	L4      int    // where the transport header begins
+	Total   int    // the IP total length; bytes after it are link padding
+	Payload int    // transport payload length in bytes
+	Seq     uint32 // TCP
+	Ack     uint32 // TCP; meaningful with ACK
+	Window  uint16 // TCP, not scaled
+	WScale  int8   // TCP window scale option on a SYN (RFC 7323), −1 without one
+}
+
+// Len returns the sequence space the segment takes: payload, SYN and FIN (RFC 9293 §3.4).
+func (p *Parsed) Len() uint32 {
+	n := uint32(p.Payload)
+	if p.Flags&SYN != 0 {
+		n++
+	}
+	if p.Flags&FIN != 0 {
+		n++
+	}
+	return n
+}
+
+// Decode reads the IPv4 packet in b into p. All of p is set when it returns
+// FaultNone; otherwise p must not be used. b may be longer than the packet.
+func Decode(b []byte, p *Parsed) Fault {
+	if len(b) < ipv4HeaderLen {
+		return FaultTruncated
+	}
+	if b[0]>>4 != 4 {
+		return FaultVersion
+	}
+	hl := int(b[0]&0xf) * 4
+	total := int(binary.BigEndian.Uint16(b[2:]))
+	switch {
+	case hl < ipv4HeaderLen || total < hl:
+		return FaultHeader
+	case total > len(b):
+		return FaultTruncated
+	case sum(b[:hl]) != 0xffff:
+		return FaultChecksum
+	}
+	*p = Parsed{L4: hl, Total: total, TTL: b[8], WScale: -1}
+	p.Src = Addr(binary.BigEndian.Uint32(b[12:]))
+	p.Dst = Addr(binary.BigEndian.Uint32(b[16:]))
+	p.Proto = Protocol(b[9])
+	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 { // more fragments, or an offset
+		p.Kind = KindFragment
+		p.Payload = total - hl
+		return FaultNone
+	}
+	return p.transport(b[hl:total])
+}
+
+func (p *Parsed) transport(b []byte) Fault {
+	switch p.Proto {
+	case TCP:
+		return p.tcp(b)
+	case UDP:
+		return p.udp(b)
+	case ICMP:
+		return p.icmp(b)
+	}
+	p.Payload = len(b)
+	return FaultNone
+}
+
+func (p *Parsed) tcp(b []byte) Fault {
+	if len(b) < tcpHeaderLen {
+		return FaultTransport
+	}
+	hl := int(b[12]>>4) * 4
+	if hl < tcpHeaderLen || hl > len(b) {
+		return FaultTransport
+	}
+	p.Kind = KindTCP
+	p.ports(b)
+	p.Seq = binary.BigEndian.Uint32(b[4:])
+	p.Ack = binary.BigEndian.Uint32(b[8:])
+	p.Flags = b[13]
+	p.Window = binary.BigEndian.Uint16(b[14:])
+	p.Payload = len(b) - hl
+	if p.Flags&SYN != 0 {
+		p.WScale = windowScale(b[tcpHeaderLen:hl])
+	}
+	return FaultNone
+}
+
+func (p *Parsed) udp(b []byte) Fault {
+	if len(b) < udpHeaderLen {
+		return FaultTransport
+	}
+	n := int(binary.BigEndian.Uint16(b[4:]))
+	if n < udpHeaderLen || n > len(b) {
+		return FaultTransport
+	}
+	p.Kind = KindUDP
+	p.ports(b)
+	p.Payload = n - udpHeaderLen
+	return FaultNone
+}
+
+func (p *Parsed) icmp(b []byte) Fault {
+	if len(b) < icmpHeaderLen {
+		return FaultTransport
+	}
+	p.Payload = len(b) - icmpHeaderLen
+	switch b[0] {
+	case icmpEchoRequest:
+		p.Kind = KindEchoRequest
+		p.SrcPort = binary.BigEndian.Uint16(b[4:])
+	case icmpEchoReply:
+		p.Kind = KindEchoReply
+		p.DstPort = binary.BigEndian.Uint16(b[4:])
+	case icmpUnreachable, icmpSourceQuench, icmpRedirect, icmpTimeExceeded, icmpParamProblem:
+		p.Kind = KindICMPError
+	}
+	return FaultNone
+}
+
+func (p *Parsed) ports(b []byte) {
+	p.SrcPort = binary.BigEndian.Uint16(b)
+	p.DstPort = binary.BigEndian.Uint16(b[2:])
+}
+
+// windowScale finds the window scale option; a shift above 14 counts as 14 (RFC 7323 §2.3).
+func windowScale(opts []byte) int8 {
+	for len(opts) > 0 {
+		switch opts[0] {
+		case 0: // end of options
+			return -1
+		case 1: // no-operation
+			opts = opts[1:]
+			continue
+		}
+		if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
+			return -1
+		}
+		if opts[0] == 3 && opts[1] == 3 {
+			return int8(min(opts[2], 14))
+		}
+		opts = opts[opts[1]:]
+	}
+	return -1
+}
