@@ -145,6 +145,10 @@ func TestEnvironmentAtFault(t *testing.T) {
 func TestNotWellFormed(t *testing.T) {
 	for _, c := range []struct{ format, content, want string }{
 		{"yaml", "profile: azure\nlog: { level: info\napi: {}\n", "config: parse yaml: line 2: did not find expected ',' or '}'"},
+		{"yaml", "profile: azure\nlog:\n  - a\n  b: 1\n", "config: parse yaml: line 3: did not find expected '-' indicator"},
+		{"yaml", "profile: azure\n\n}\n", "config: parse yaml: line 3: did not find expected key"},
+		{"yaml", "profile: azure\nlog: !a!b c\n", "config: parse yaml: line 2: found undefined tag handle"},
+		{"yaml", "]", "config: parse yaml: line 1: did not find expected node content"},
 		{"yaml", "log: level: info", "config: parse yaml: line 1: mapping values are not allowed in this context"},
 		{"yaml", "- profile", "config: parse yaml: line 1: cannot unmarshal !!seq into a map of keys"},
 		{"yaml", "azure", "config: parse yaml: line 1: cannot unmarshal !!str `azure` into a map of keys"},
@@ -158,7 +162,7 @@ func TestNotWellFormed(t *testing.T) {
 		{"json", "", "config: parse json: line 1: unexpected end of JSON input"},
 		{"json", "[\n]", "config: parse json: line 1: the file is a JSON array, not an object"},
 		{"json", "{ \"log\": [ 1, { \"a\": 1,\n \"a\": 2 } ] }", "config: parse json: line 2: key \"a\" is given twice"},
-		{"toml", "profile = 'azure'\nlog\n", "config: parse toml: line 2: expected = after a key, but found a newline"},
+		{"toml", "profile = 'azure'\nlog\n", "config: parse toml: line 2: expected character ="},
 		{"toml", "profile = 'azure'\nprofile = 'custom'\n", "config: parse toml: key profile is already defined"},
 		{"ini", "", `config: parse: "ini" is no known format; use yaml, json or toml`},
 	} {

@@ -60,3 +60,13 @@ func TestOutboundFollowsReferences(t *testing.T) {
 		t.Error("a frontend that is not there was found")
 	}
 }
+
+func TestProtocolsApply(t *testing.T) {
+	for p, want := range map[Protocol][2]bool{
+		ProtocolTCP: {true, false}, ProtocolUDP: {false, true}, ProtocolAll: {true, true}, "": {}, "tcp": {},
+	} {
+		if got := [2]bool{p.TCP(), p.UDP()}; got != want {
+			t.Errorf("%q applies to TCP, UDP: %v, want %v", p, got, want)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,11 +36,19 @@ func lineAt(content []byte, offset int64) int {
 	return 1 + bytes.Count(content[:max(0, min(int(offset), len(content)))], []byte("\n"))
 }
 
+// countedFromZero matches what the YAML decoder's parser says. Unlike its
+// scanner, it counts lines from 0 (and so cannot name the first).
+var countedFromZero = regexp.MustCompile(`^line (\d+): (did not find expected (?:node content|key|'-' indicator|',' or '[\]}]'|<document start>)|found undefined tag handle)$`)
+
 // yamlError gives a message of the YAML decoder its line where it has none: the
 // decoder leaves out line 1, and that of a byte which no YAML may hold. Its
 // words on anchors are about no one line.
 func yamlError(message string, content []byte) error {
 	message = oneLine(message)
+	if m := countedFromZero.FindStringSubmatch(message); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		return fmt.Errorf("line %d: %s", line+1, m[2])
+	}
 	switch {
 	case strings.HasPrefix(message, "line "), strings.Contains(message, "anchor"), strings.Contains(message, "aliasing"):
 		return errors.New(message)

@@ -51,23 +51,19 @@ func TestPools(t *testing.T) {
 }
 
 // outbound builds a file whose outbound rules are the given ones, each the keys
-// that differ from a valid rule's.
+// in which it differs from a valid rule.
 func outbound(profile string, rules ...string) string {
-	lines := []string{"profile: " + profile, "outboundRules:"}
+	elements := []string{}
 	for _, r := range rules {
-		keys := map[string]bool{}
-		for _, pair := range strings.Split(r, "; ") {
-			keys[strings.SplitAfter(pair, ":")[0]] = true
-			lines = append(lines, "    "+pair)
-		}
-		lines[len(lines)-strings.Count(r, "; ")-1] = "  - " + strings.Split(r, "; ")[0]
+		pairs := strings.Split(r, "; ")
 		for _, pair := range []string{"name: egress", "frontendIPConfigurations: [ public ]", "backendAddressPool: vms", "protocol: All"} {
-			if !keys[strings.SplitAfter(pair, ":")[0]] {
-				lines = append(lines, "    "+pair)
+			if key := strings.SplitAfter(pair, ":")[0]; !strings.Contains("; "+r, "; "+key) {
+				pairs = append(pairs, pair)
 			}
 		}
+		elements = append(elements, "{ "+strings.Join(pairs, ", ")+" }")
 	}
-	return with(lines[0], strings.Join(lines[1:], "\n"))
+	return with("profile: "+profile, "outboundRules: [ "+strings.Join(elements, ", ")+" ]")
 }
 
 func TestOutboundRules(t *testing.T) {
@@ -89,7 +85,7 @@ func TestOutboundRules(t *testing.T) {
 			[]string{first + `.backendAddressPool: "x" is not in backendAddressPools`}},
 		{"no pool", outbound("azure", `backendAddressPool: ""`),
 			[]string{first + ".backendAddressPool: is required: a name from backendAddressPools"}},
-		{"no protocol", outbound("azure", "protocol:"), []string{first + ".protocol: is required: one of Tcp, Udp, All"}},
+		{"no protocol", outbound("azure", "protocol: null"), []string{first + ".protocol: is required: one of Tcp, Udp, All"}},
 		{"unknown protocol", outbound("azure", "protocol: Icmp"), []string{first + `.protocol: "Icmp" is not one of Tcp, Udp, All`}},
 		{"protocol in capitals", outbound("azure", "protocol: TCP"), []string{first + `.protocol: "TCP" is written Tcp`}},
 		{"two rules, one frontend", outbound("azure", "name: a", "name: b; backendAddressPool: dbs"),

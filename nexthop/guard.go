@@ -3,12 +3,13 @@ package nexthop
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
+	nfnetlink "github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"tidegate/packet"
@@ -45,7 +46,8 @@ type GuardOptions struct {
 // comes in on the gateway's interfaces and from answering or resetting what
 // belongs to the gateway. It drops IPv4 only, at ingress: after packet sockets and
 // tc have seen the packet, before the kernel's stack does. Frames for another host,
-// of another VLAN and what is not IPv4 pass.
+// of another VLAN and what is not IPv4 pass. For a VLAN that is put on top of one of
+// the interfaces later, InstallGuard has to be called again.
 //
 // The table outlives the process, so that nothing leaks after a crash either.
 // `nft list table netdev tidegate` shows how much it dropped.
@@ -55,45 +57,61 @@ type Guard struct{}
 // a process that was killed, is replaced in the same transaction: there is no
 // moment without.
 func InstallGuard(o GuardOptions) (*Guard, error) {
-	for _, name := range []string{o.Inside, o.Outside} {
-		if _, err := net.InterfaceByName(name); err != nil {
-			return nil, fmt.Errorf("nexthop: guard interface %q: %w", name, err)
-		}
-	}
-	c, err := openNftables()
+	interfaces, err := findIngress(o)
 	if err != nil {
 		return nil, err
 	}
-	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev}
-	c.AddTable(table) // so that there is one to delete
-	c.DelTable(table)
-	c.AddTable(table)
-	if err := addGuardRules(c, table, o); err != nil {
+	tx, err := openGuardTx()
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.build(interfaces, disjoint(o.Frontends)); err != nil {
 		return nil, fmt.Errorf("nexthop: encode guard: %w", err)
 	}
-	if err := c.Flush(); err != nil {
+	if err := tx.Flush(); err != nil {
 		return nil, explainGuard("install guard", err)
 	}
 	return &Guard{}, nil
 }
 
+// findIngress looks for the interfaces, since nf_tables (6.16) accepts names of
+// none, and for VLANs on them.
+func findIngress(o GuardOptions) (found []ingress, err error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return found, fmt.Errorf("nexthop: list interfaces to guard: %w", err)
+	}
+	for side, name := range [sides]string{o.Inside, o.Outside} {
+		i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Attrs().Name == name })
+		if i < 0 {
+			return found, fmt.Errorf("nexthop: guard %s interface %q: there is no such interface", Side(side), name)
+		}
+		found = append(found, ingress{chain: Side(side).String(), device: name, vlans: hasVLANs(links, links[i].Attrs().Index)})
+	}
+	return found, nil
+}
+
+func hasVLANs(links []netlink.Link, parent int) bool {
+	return slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Type() == "vlan" && l.Attrs().ParentIndex == parent })
+}
+
 // Close removes the table: the kernel forwards and answers again.
 func (g *Guard) Close() error {
-	c, err := openNftables()
+	tx, err := openGuardTx()
 	if err != nil {
 		return err
 	}
-	c.DelTable(&nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev})
-	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+	tx.DelTable(tx.table)
+	if err := tx.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return explainGuard("remove guard", err)
 	}
 	return nil
 }
 
-// openNftables asks one question first: without nf_tables a transaction gets
+// openGuardTx asks one question first: without nf_tables a transaction gets
 // fewer answers than the library waits for.
-func openNftables() (*nftables.Conn, error) {
-	c, err := nftables.New(nftables.WithSockOptions(func(s *netlink.Conn) error {
+func openGuardTx() (*guardTx, error) {
+	c, err := nftables.New(nftables.WithSockOptions(func(s *nfnetlink.Conn) error {
 		return s.SetDeadline(time.Now().Add(guardTimeout))
 	}))
 	if err != nil {
@@ -102,7 +120,7 @@ func openNftables() (*nftables.Conn, error) {
 	if _, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev); err != nil {
 		return nil, explainGuard("open nf_tables", err)
 	}
-	return c, nil
+	return &guardTx{Conn: c, table: &nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev}}, nil
 }
 
 // explainGuard adds the remedy.

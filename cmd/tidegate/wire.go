@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 
 	"tidegate/config"
 	"tidegate/conntrack"
@@ -90,17 +91,17 @@ func protocols(p config.Protocol) []packet.Protocol {
 // guard says what the host's own stack must keep its hands off.
 func (p *plan) guard(inside, outside string) nexthop.GuardOptions {
 	o := nexthop.GuardOptions{Inside: inside, Outside: outside}
-	snat := make(map[packet.Addr]bool)
-	for _, r := range p.outbound {
-		for _, f := range r.Frontends {
-			snat[f] = true
-		}
-	}
 	for _, f := range p.frontends {
-		o.Frontends = append(o.Frontends, nexthop.Frontend{Addr: f, SNAT: snat[f]})
-	}
-	for _, r := range p.inbound {
-		o.Ports = append(o.Ports, nexthop.OwnedPort{Addr: r.Frontend.Addr, Protocol: r.Protocol, Port: r.Frontend.Port})
+		g := nexthop.Guarded{Addresses: netip.PrefixFrom(f.Netip(), 32)}
+		for _, r := range p.outbound {
+			g.Outbound = g.Outbound || slices.Contains(r.Frontends, f)
+		}
+		for _, r := range p.inbound {
+			if r.Frontend.Addr == f {
+				g.Inbound = append(g.Inbound, nexthop.Ports{Protocol: r.Protocol, First: r.Frontend.Port, Last: r.Frontend.Port})
+			}
+		}
+		o.Frontends = append(o.Frontends, g)
 	}
 	return o
 }

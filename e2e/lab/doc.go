@@ -1,16 +1,15 @@
 // Package lab builds a small network out of network namespaces on this machine,
 // with real kernels' clients and servers in it:
 //
-//	h1 10.0.0.10 ─┐
-//	h2 10.0.0.11 ─┤ LAN (bridge) ─── in0 10.0.0.1 [ Gateway ] out0 203.0.113.1 ──┐
-//	h3 10.0.0.12 ─┘                                                              │
-//	                   ┌─ srv1 198.51.100.1 [        ] wan0 203.0.113.254 ───────┘
-//	s1 198.51.100.7 ───┘                    [ Router ]
-//	s2 192.0.2.9 ──────── srv2 192.0.2.1    [        ]
+//	h1 10.0.0.10 ─┐                                                                      ┌─ s1 198.51.100.7
+//	h2 10.0.0.11 ─┼─ lan ─ in0 10.0.0.1 [gw] out0 203.0.113.1 ─ wan0 203.0.113.254 [rt] ─┤
+//	h3 10.0.0.12 ─┘                                                                      └─ s2 192.0.2.9
 //
-// Every name in brackets or before an address is a network namespace of its own;
-// a host with one interface calls it eth0. All addresses are for documentation
-// (RFC 5737) or private (RFC 1918). By convention the last host is in no pool.
+// Each of h1 to s2, lan, gw and rt is a network namespace. lan is a bridge. A
+// host with one interface calls it eth0; the router's to the servers are srv1
+// 198.51.100.1 and srv2 192.0.2.1. All prefixes are /24, and all addresses
+// private (RFC 1918) or for documentation (RFC 5737). By convention the last
+// host is in no pool.
 //
 // The router is an ordinary kernel router. It has 203.0.113.0/24 on its link to
 // the gateway, so it asks by ARP for every frontend address there, and has no
@@ -20,11 +19,11 @@
 // IPv6 is off everywhere.
 //
 // The package is no test code: the demo and the benchmark use it as well. It
-// needs a Linux kernel, CAP_SYS_ADMIN and CAP_NET_ADMIN, and no other program.
-// It makes no interface outside its own namespaces. These are named
-// NAME-PID-N-HOST in /run/netns, so a person can look into a running lab with
-// "ip netns exec"; [Lab.Close] removes them, and [Sweep] removes those of a run
-// that was killed.
+// needs a Linux kernel, CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_NET_RAW, and no
+// other program. It makes no interface outside its own namespaces. These have
+// the name NAME-PID-N-HOST in /run/netns, so that a person can look into a
+// running lab with "ip netns exec"; [Lab.Close] removes them, and [Sweep]
+// removes those of a run that was killed.
 //
 // # What a capture between namespaces shows
 //

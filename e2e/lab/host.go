@@ -105,7 +105,14 @@ func (h *Host) Sysctl(key string) (string, error) {
 
 // SetSysctl changes a kernel setting of the host.
 func (h *Host) SetSysctl(key, value string) error {
-	err := h.inside(func() error { return os.WriteFile(sysctlPath(key), []byte(value), 0) })
+	err := h.inside(func() error {
+		file, err := os.OpenFile(sysctlPath(key), os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteString(value)
+		return errors.Join(err, file.Close())
+	})
 	if err != nil {
 		return fmt.Errorf("lab: set sysctl %s=%s of %s: %w", key, value, h.Name, err)
 	}
@@ -126,33 +133,4 @@ func (h *Host) preset(key, value string) error {
 // the thread that opens it.
 func sysctlPath(key string) string {
 	return "/proc/sys/" + strings.ReplaceAll(key, ".", "/")
-}
-
-// SetUp sets an interface up and waits until the kernel uses it, and whatever it
-// is connected to.
-func (h *Host) SetUp(iface string) error {
-	if err := h.setLink("set up", iface, netlink.LinkSetUp); err != nil {
-		return err
-	}
-	return h.lab.settle()
-}
-
-// SetDown sets an interface down; the kernel drops the routes over it.
-func (h *Host) SetDown(iface string) error {
-	return h.setLink("set down", iface, netlink.LinkSetDown)
-}
-
-// setLink changes an interface inside the namespace.
-func (h *Host) setLink(op, iface string, change func(netlink.Link) error) error {
-	err := h.inside(func() error {
-		link, err := netlink.LinkByName(iface)
-		if err != nil {
-			return err
-		}
-		return change(link)
-	})
-	if err != nil {
-		return fmt.Errorf("lab: %s %s of %s: %w", op, iface, h.Name, err)
-	}
-	return nil
 }

@@ -28,10 +28,11 @@ type Process struct {
 }
 
 // Start starts cmd in the host's network namespace. It keeps what the program
-// writes to both outputs for Output, and copies it to cmd.Stdout and cmd.Stderr
-// where they are set. The program gets a process group of its own; what is left
-// of the group when the program ends is killed, and so is the program when this
-// process dies. The program sees the /sys of the machine, not of the host.
+// writes to both outputs for Output and WaitOutput, which stand in for
+// cmd.StdoutPipe, and copies it to cmd.Stdout and cmd.Stderr where they are set.
+// The program gets a process group of its own; what is left of the group when
+// the program ends is killed, and so is the program when this process dies. The
+// program sees the /sys of the machine, not of the host.
 func (h *Host) Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{host: h, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.tee(cmd.Stdout), p.tee(cmd.Stderr)

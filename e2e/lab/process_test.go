@@ -253,6 +253,19 @@ func TestSweepAfterKill(t *testing.T) {
 	}
 }
 
+// A run with our own process number left a namespace when its container stopped.
+func TestSweepKnowsOwnLabs(t *testing.T) {
+	stale := fmt.Sprintf("/run/netns/%s-%d-999999-s1", testName, os.Getpid())
+	if err := os.WriteFile(stale, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(stale) })
+	wantSwept(t, 1)
+	if _, err := os.Stat(stale); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("still there: %v", err)
+	}
+}
+
 // wantSwept sweeps and expects n namespaces, at least: another killed run of
 // these tests may have left some.
 func wantSwept(t *testing.T, n int) {

@@ -33,8 +33,9 @@ func Leftovers(prefix string) ([]string, error) {
 }
 
 // Sweep removes the namespaces that labs of this Options.Name left behind whose
-// process no longer lives, and returns their names. A process number that the
-// kernel gave to another process protects them until that one ends.
+// process no longer lives, and returns their names. It knows the processes of
+// its own PID namespace only. A process number that the kernel gave to another
+// process protects them until that one ends.
 func Sweep(name string) ([]string, error) {
 	names, err := Leftovers(name + "-")
 	if err != nil {
@@ -53,12 +54,25 @@ func Sweep(name string) ([]string, error) {
 	return swept, nil
 }
 
-// orphaned says whether a namespace is of a lab of that name whose process is gone.
+// namespaceForm are the parts of a namespace's name after Options.Name: process,
+// number of the lab, host.
+var namespaceForm = regexp.MustCompile(`^-(\d+)-(\d+)-[a-z]+\d*$`)
+
+// orphaned says whether a namespace is of a lab of that name whose process is
+// gone. In a container that starts again, the process that is gone had the number
+// of this one: labs of ours have a number that we gave.
 func orphaned(name, namespace string) bool {
-	m := regexp.MustCompile(`^-(\d+)-\d+-[a-z]+\d*$`).FindStringSubmatch(namespace[len(name):])
-	if m == nil {
+	parts := namespaceForm.FindStringSubmatch(namespace[len(name):])
+	if parts == nil {
 		return false
 	}
-	pid, err := strconv.Atoi(m[1])
-	return err == nil && unix.Kill(pid, 0) == unix.ESRCH
+	pid, badPid := strconv.Atoi(parts[1])
+	lab, badLab := strconv.ParseInt(parts[2], 10, 64)
+	if badPid != nil || badLab != nil {
+		return false
+	}
+	if pid == os.Getpid() {
+		return lab > labs.Load()
+	}
+	return unix.Kill(pid, 0) == unix.ESRCH
 }

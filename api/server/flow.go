@@ -1,0 +1,91 @@
+package server
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"tidegate/api"
+	"tidegate/conntrack"
+	"tidegate/packet"
+)
+
+// ends are the three endpoints of a flow, whichever side began it.
+type ends struct{ internal, external, remote netip.AddrPort }
+
+func endsOf(f *conntrack.Flow) ends {
+	original, reply := &f.Tuple[conntrack.Original], &f.Tuple[conntrack.Reply]
+	if f.Inside {
+		return ends{internal: original.Source(), external: reply.Destination(), remote: original.Destination()}
+	}
+	return ends{internal: reply.Source(), external: original.Destination(), remote: original.Source()}
+}
+
+// externalAddr is the frontend address of a flow.
+func externalAddr(f *conntrack.Flow) packet.Addr {
+	if f.Inside {
+		return f.Tuple[conntrack.Reply].Dst
+	}
+	return f.Tuple[conntrack.Original].Dst
+}
+
+// outward is the direction of a flow's packets from inside to outside.
+func outward(f *conntrack.Flow) conntrack.Direction {
+	if f.Inside {
+		return conntrack.Original
+	}
+	return conntrack.Reply
+}
+
+// frontend names the configuration that an address is from.
+func (s *Server) frontend(a packet.Addr) string {
+	if name, ok := s.Frontends[a]; ok {
+		return name
+	}
+	return a.String()
+}
+
+// flow converts a copy of a flow that was taken just now.
+func (s *Server) flow(f *conntrack.Flow) api.Flow {
+	now, wall := s.Gateway.Now(), time.Now()
+	rule, ends, out := s.Gateway.Rules()[f.Rule], endsOf(f), outward(f)
+	direction := api.Inbound
+	if f.Inside {
+		direction = api.Outbound
+	}
+	return api.Flow{
+		ID:        fmt.Sprintf("%016x", uint64(f.ID)),
+		Protocol:  f.Tuple[0].Proto.String(),
+		State:     f.State.String(),
+		Direction: direction,
+		Rule:      rule.Name,
+		RuleType:  string(rule.Type),
+		Frontend:  s.frontend(externalAddr(f)),
+
+		Internal: ends.internal,
+		External: ends.external,
+		Remote:   ends.remote,
+
+		Created:          wall.Add(-time.Duration(now - f.Created)).UTC().Round(time.Millisecond),
+		IdleSeconds:      seconds(idle(f, now)),
+		ExpiresInSeconds: seconds(time.Duration(f.ExpiresIn)),
+
+		PacketsOut: f.Packets[out],
+		PacketsIn:  f.Packets[out^1],
+		BytesOut:   f.Bytes[out],
+		BytesIn:    f.Bytes[out^1],
+	}
+}
+
+// idle is how long a flow has been silent at now; one that has spoken since has
+// not been.
+func idle(f *conntrack.Flow, now int64) time.Duration {
+	return max(0, time.Duration(now-f.LastSeen))
+}
+
+// seconds rounds to milliseconds, which is how fine flows are dated, and never
+// goes below zero: a flow may be looked at when it is due and not swept yet.
+func seconds(d time.Duration) float64 {
+	return math.Round(max(0, d.Seconds())*1e3) / 1e3
+}

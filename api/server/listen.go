@@ -1,0 +1,128 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	socketMode = 0o660 // root, and the group that root gives the socket to
+	parentMode = 0o755
+
+	// probeTimeout is how long a socket's owner may take to accept; the kernel
+	// answers for one that lives.
+	probeTimeout = time.Second
+)
+
+// Listen opens all of api.listen, unix:/PATH or HOST:PORT on loopback, or none.
+func Listen(addresses []string) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, a := range addresses {
+		l, err := listen(a)
+		if err != nil {
+			for _, open := range listeners {
+				open.Close()
+			}
+			return nil, fmt.Errorf("api: listen %s: %w", a, err)
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func listen(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return listenUnix(path)
+	}
+	return listenLoopback(address)
+}
+
+func listenLoopback(address string) (net.Listener, error) {
+	at, err := net.ResolveTCPAddr("tcp", address)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("it is unix:/PATH or HOST:PORT: %w", err)
+	case !at.IP.IsLoopback():
+		return nil, errors.New("neither a unix socket nor loopback, and there is no authentication; use 127.0.0.1")
+	}
+	l, err := net.ListenTCP("tcp", at)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w; stop what listens there (ss -ltnp) or choose another port in api.listen", syscall.EADDRINUSE)
+	}
+	if err != nil {
+		return nil, cause(err)
+	}
+	return l, nil
+}
+
+// listenUnix takes the place of a socket that a dead process has left. The
+// socket is removed when the listener closes.
+func listenUnix(path string) (net.Listener, error) {
+	if !filepath.IsAbs(path) {
+		return nil, errors.New("the path is not absolute")
+	}
+	if err := makeParent(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, cause(err)
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// makeParent makes a missing directory, which the group of the socket has to
+// pass whatever the umask is.
+func makeParent(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, parentMode); err != nil {
+		return err
+	}
+	return os.Chmod(dir, parentMode)
+}
+
+// removeStale removes a socket only if the kernel says that nobody listens.
+func removeStale(path string) error {
+	at, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case at.Mode().Type() != fs.ModeSocket:
+		return errors.New("a file that is no socket is in the way; remove it or choose another path in api.listen")
+	}
+	conn, err := net.DialTimeout("unix", path, probeTimeout)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return os.Remove(path)
+	}
+	if err == nil {
+		conn.Close()
+	}
+	return errors.New("another tidegate answers there; stop it or choose another path in api.listen")
+}
+
+// cause is what the kernel said, without what Listen says anyway.
+func cause(err error) error {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call
+	}
+	return err
+}

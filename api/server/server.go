@@ -1,0 +1,118 @@
+// Package server answers for a running gateway over HTTP: /healthz, /readyz,
+// /metrics, /openapi.json and /v1, on unix sockets and loopback.
+//
+// Handlers run beside forwarding and take the gateway's lock only for its own
+// slices, never across a write to a client. What a request asks for is parsed
+// by package api, for which this package is the other end; the routes and
+// OpenAPI come from its types. Every error is an RFC 9457 problem.
+//
+// Nothing here authenticates: whoever reaches a listener may end flows. That is
+// why Listen takes only unix sockets, which have permissions, and loopback.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/errgroup"
+
+	"tidegate/gateway"
+	"tidegate/packet"
+)
+
+// Options is everything a Server is made of.
+type Options struct {
+	Gateway        *gateway.Gateway
+	Frontends      map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
+	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason; nil if nobody counts
+	Version        string
+	Datapath       string
+	DatapathReason string
+	Started        time.Time
+	Ready          func() error // nil when packets flow
+	Metrics        http.Handler
+	Log            *slog.Logger
+}
+
+// Server is an http.Handler over one gateway. It is safe for concurrent use.
+type Server struct {
+	Options
+	handler http.Handler
+}
+
+// Limits for clients, all of which are near and ask for little.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 30 * time.Second // a page of 10,000 flows to a slow terminal
+	idleTimeout   = 2 * time.Minute  // a scrape a minute keeps its connection
+	maxHeader     = 16 << 10         // bytes
+	maxBody       = 1 << 20          // bytes
+	grace         = 5 * time.Second  // for requests in flight when the server stops
+)
+
+// New makes a Server; Serve it on the listeners that Listen opens.
+func New(o Options) *Server {
+	s := &Server{Options: o}
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Tidegate", o.Version)
+	config.DocsPath, config.SchemasPath = "", "" // only /openapi.json
+	config.CreateHooks = nil                     // no $schema in answers
+	routes := humago.New(mux, config)
+	s.routeHealth(mux)
+	s.routeStatus(routes)
+	s.routeFlows(routes)
+	s.routePorts(routes)
+	mux.Handle("GET /metrics", o.Metrics)
+	sameOrigin := http.NewCrossOriginProtection() // no web page may end flows through its visitor
+	sameOrigin.SetDenyHandler(http.HandlerFunc(denyCrossOrigin))
+	s.handler = http.MaxBytesHandler(sameOrigin.Handler(problemMux{mux}), maxBody)
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Serve answers on all listeners until ctx is done or one fails, lets requests
+// in flight finish, and closes the listeners, which removes unix sockets.
+func (s *Server) Serve(ctx context.Context, listeners []net.Listener) error {
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		group.Go(func() error {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("api: serve %v: %w", l.Addr(), err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		return stop(server)
+	})
+	return group.Wait()
+}
+
+func stop(server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return server.Close() // the client that is still being answered loses
+	}
+	return nil
+}
