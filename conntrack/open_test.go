@@ -214,6 +214,7 @@ func TestReopening(t *testing.T) {
 		{"refused, and tried again", resets, `
 			> S 0
 			< RA 0 ack 1 raw
+			= CLOSED expires 16s
 			> S 100
 			< SA 0 ack 101
 			> A 101 ack 1

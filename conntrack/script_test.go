@@ -16,7 +16,8 @@ import (
 //
 //	> S 0              the original end sends SYN with its first sequence number
 //	< SA 0 ack 1       > and < are the directions; numbers count from the first of each end
-//	> PA 1(100) ack 1  100 bytes; "win 512", "ws 7" and "raw" (no counting) may follow
+//	> PA 1(100) ack 1  100 bytes; "win 512" and "ws 7" may follow,
+//	                   and "raw" where the sequence number is the one on the wire
 //	+ 30s              time goes by, swept all along
 //	= ESTABLISHED      the state now
 //	= >end 101         likewise >ack, <end and <ack
@@ -110,7 +111,7 @@ func (st *stage) send(d Direction, words []string) {
 	for i := 2; i < len(words); i++ {
 		switch words[i] {
 		case "raw":
-			s.Seq, s.Ack = s.Seq-st.first[d], s.Ack-st.first[d^1]
+			s.Seq -= st.first[d]
 			continue
 		case "ack":
 			s.Ack = st.number(words[i+1]) + st.first[d^1]

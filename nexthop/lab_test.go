@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -189,4 +190,34 @@ func eventually(t testing.TB, what string, f func() bool) {
 			t.Fatalf("never came: %s", what)
 		}
 	}
+}
+
+// resolve asks for the neighbour in front of dst until it is known.
+func (l *lab) resolve(table *Table, dst string) {
+	l.t.Helper()
+	table.Solicit(addr(dst))
+	l.status(table, dst, Resolved)
+}
+
+// status waits until a Lookup of dst gives want.
+func (l *lab) status(table *Table, dst string, want Status) {
+	l.t.Helper()
+	eventually(l.t, dst+" "+want.String(), func() bool {
+		_, s := table.Snapshot().Lookup(addr(dst))
+		return s == want
+	})
+}
+
+// leads waits until dst leaves on that side to that MAC, and checks the whole Hop.
+func (l *lab) leads(table *Table, dst string, side Side, to net.HardwareAddr) *Hop {
+	l.t.Helper()
+	own := l.gateway.mac(l.t, [...]string{"in0", "out0"}[side])
+	want := [EtherLen]byte(append(append(slices.Clone(to), own...), 0x08, 0x00))
+	var hop *Hop
+	eventually(l.t, dst+" by way of "+to.String(), func() bool {
+		h, s := table.Snapshot().Lookup(addr(dst))
+		hop = h
+		return s == Resolved && h.Ether == want && h.Side == side
+	})
+	return hop
 }
