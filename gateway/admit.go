@@ -42,7 +42,7 @@ func (w *worker) outbound(frame []byte, now int64) Verdict {
 	if !opens(p) {
 		return DropNoFlow
 	}
-	if v := w.reachable(p.Dst, nexthop.Outside); v.Drop() {
+	if _, v := w.way(frame, p.Dst, nexthop.Inside, now); v.Drop() {
 		return v
 	}
 	ext, evict, ok := lease.Allocate(&p.Tuple, p.Seq, w.Gateway, now)
@@ -77,7 +77,7 @@ func (w *worker) toFrontend(frame []byte, from nexthop.Side, now int64) Verdict 
 	case rule == nil || !opens(p):
 		return DropNoFlow
 	}
-	if v := w.reachable(rule.Backend.Addr, nexthop.Inside); v.Drop() {
+	if _, v := w.way(frame, rule.Backend.Addr, nexthop.Outside, now); v.Drop() {
 		return v
 	}
 	to := p.Tuple
@@ -118,11 +118,6 @@ func opens(p *packet.Parsed) bool {
 		return true
 	}
 	return false
-}
-
-func (w *worker) reachable(dst packet.Addr, side nexthop.Side) Verdict {
-	_, status := w.port.Router.Hop(dst, side)
-	return statusVerdict[status]
 }
 
 // admit makes the flow and sends its first packet.

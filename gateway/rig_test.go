@@ -77,6 +77,31 @@ func (w testWriter) WriteBatch(frames [][]byte) (int, error) {
 	return len(frames), nil
 }
 
+func egress() nat.OutboundRule {
+	return nat.OutboundRule{
+		Rule: ruleEgress, Name: "egress", Frontends: []packet.Addr{publicAddr},
+		Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP},
+		Members:   []packet.Addr{memberAddr, otherMember}, Ports: memberPorts,
+	}
+}
+
+func ssh() nat.InboundRule {
+	return nat.InboundRule{
+		Rule: ruleSSH, Name: "ssh", Protocol: packet.TCP,
+		Frontend: nat.Endpoint{Addr: publicAddr, Port: 2222},
+		Backend:  nat.Endpoint{Addr: memberAddr, Port: 22},
+	}
+}
+
+func newPolicy(t testing.TB, out nat.OutboundRule, in ...nat.InboundRule) *nat.Policy {
+	t.Helper()
+	p, err := nat.NewPolicy([]packet.Addr{publicAddr, secondAddr}, []nat.OutboundRule{out}, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: int64(time.Hour), hops: &testRouter{
@@ -86,21 +111,6 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 		r.hops.hop[side].MTU = 1500
 		r.hops.hop[side].Ether = [nexthop.EtherLen]byte{2, 0, 0, 0, byte(side), 9, 2, 0, 0, 0, byte(side), 1, 8, 0}
 	}
-	policy, err := nat.NewPolicy(
-		[]packet.Addr{publicAddr, secondAddr},
-		[]nat.OutboundRule{{
-			Rule: ruleEgress, Name: "egress", Frontends: []packet.Addr{publicAddr},
-			Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP},
-			Members:   []packet.Addr{memberAddr, otherMember}, Ports: memberPorts,
-		}},
-		[]nat.InboundRule{{
-			Rule: ruleSSH, Name: "ssh", Protocol: packet.TCP,
-			Frontend: nat.Endpoint{Addr: publicAddr, Port: 2222},
-			Backend:  nat.Endpoint{Addr: memberAddr, Port: 22},
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	layout := packetio.Layout{Vnet: 10, Link: 14}
 	port := Port{Router: r.hops}
 	for side := range port.Writers {
@@ -109,7 +119,7 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	inside, outside := port, port
 	outside.Side = nexthop.Outside
 	o := Options{
-		MaxFlows: 1024, Policy: policy, Control: port, Workers: []Port{inside, outside},
+		MaxFlows: 1024, Policy: newPolicy(t, egress(), ssh()), Control: port, Workers: []Port{inside, outside},
 		Rules: []Rule{
 			{Name: "egress", Type: OutboundRule, Idle: testIdle, Reset: true},
 			{Name: "ssh", Type: InboundNATRule, Idle: testIdle, Reset: true},
@@ -122,6 +132,7 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	for _, c := range change {
 		c(&o)
 	}
+	var err error
 	if r.Gateway, err = New(o); err != nil {
 		t.Fatal(err)
 	}

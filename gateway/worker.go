@@ -126,28 +126,38 @@ func (w *worker) sender(ref conntrack.Ref, known bool) nexthop.Side {
 // forward sends a packet of a known flow on its way. Nothing is noted of a
 // packet that can't go.
 func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now int64) Verdict {
-	if w.hop == packet.TakeTTL && w.p.TTL <= 1 {
-		return w.timeExceeded(frame, from, now)
-	}
 	rewrite, to := w.table.Rewrite(ref), opposite(from)
-	hop, status := w.port.Router.Hop(rewrite.Dst, to)
-	if v := statusVerdict[status]; v.Drop() {
+	hop, v := w.way(frame, rewrite.Dst, from, now)
+	if v.Drop() {
 		return v
 	}
-	n, largest := w.layout.segments(frame, &w.p)
-	if status == nexthop.Resolved && largest > hop.MTU {
-		return w.tooBig(frame, from, hop.MTU, now)
-	}
+	n, _ := w.layout.segments(frame, &w.p)
 	w.table.Observe(ref, &w.p, n, now)
 	dst := rewrite.Dst
 	rewrite.Apply(frame[w.layout.headroom:], &w.p, w.layout.partial(frame, &w.p), w.hop)
 	frame = frame[:w.layout.headroom+w.p.Total]
-	if status == nexthop.Unresolved {
+	if v == Waiting {
 		return w.wait(frame, dst, to, now)
 	}
 	copy(frame[w.layout.Vnet:w.layout.headroom], hop.Ether[:])
 	w.send(frame, to)
 	return Forwarded
+}
+
+// way returns the next hop of the packet at hand to dst on the other side, if it
+// is known, and whether the packet can go there. The sender is told why not.
+func (w *worker) way(frame []byte, dst packet.Addr, from nexthop.Side, now int64) (*nexthop.Hop, Verdict) {
+	if w.hop == packet.TakeTTL && w.p.TTL <= 1 {
+		return nil, w.timeExceeded(frame, from, now)
+	}
+	hop, status := w.port.Router.Hop(dst, opposite(from))
+	if status != nexthop.Resolved {
+		return nil, statusVerdict[status]
+	}
+	if _, largest := w.layout.segments(frame, &w.p); largest > hop.MTU {
+		return nil, w.tooBig(frame, from, hop.MTU, now)
+	}
+	return hop, Forwarded
 }
 
 var statusVerdict = [...]Verdict{

@@ -20,9 +20,8 @@ type PacketQueue struct {
 
 	// The goroutine's in ReadBatch; nil in a queue that only writes.
 	ring  *ring
-	in    *inbox        // for frames too long for the ring
+	in    *inbox         // for frames too long for the ring
 	later [BatchSize]int // where in the batch those belong
-	down  bool          // the link, as last heard
 }
 
 // Layout returns where the IP packet begins in frames of any PacketQueue.
@@ -66,27 +65,23 @@ func (q *PacketQueue) ReadBatch(frames [][]byte) (n int, err error) {
 	frames = frames[:min(len(frames), BatchSize)]
 	for {
 		q.ring.release()
-		if n, err = q.collect(frames); n > 0 {
+		if n := q.collect(frames); n > 0 {
 			return n, nil
 		}
-		if err == nil {
-			err = q.await()
-		}
-		if err != nil {
+		if err := q.await(); err != nil {
 			return 0, q.fail("read", err)
 		}
 	}
 }
 
 // collect fills frames with what is there, maybe nothing.
-func (q *PacketQueue) collect(frames [][]byte) (n int, err error) {
+func (q *PacketQueue) collect(frames [][]byte) (n int) {
 	later := 0
-loop:
 	for n < len(frames) {
 		what, frame := q.ring.take()
 		switch what {
 		case nothing:
-			break loop
+			return q.fetch(frames[:n], q.later[:later])
 		case lost:
 			q.truncated.Add(1)
 			continue
@@ -97,73 +92,64 @@ loop:
 		frames[n] = frame
 		n++
 	}
-	if later == 0 {
-		return n, nil
-	}
-	return q.fetch(frames[:n], q.later[:later])
+	return q.fetch(frames, q.later[:later])
 }
 
-// fetch receives the large frames to where they belong in the batch.
-func (q *PacketQueue) fetch(frames [][]byte, later []int) (n int, err error) {
+// fetch receives the large frames to where they belong in the batch, and returns
+// the batch's length without those that could not be had.
+func (q *PacketQueue) fetch(frames [][]byte, later []int) int {
+	if len(later) == 0 {
+		return len(frames)
+	}
 	got := 0
-	for got < len(later) && err == nil {
-		k, errno := q.in.receive(q.fd, got, len(later))
-		got += k
-		if err = q.note(errno); err != nil {
+	for got < len(later) {
+		n, errno := q.in.receive(q.fd, got, len(later))
+		got += n
+		if errno == unix.ENETDOWN { // stands before what is queued
+			q.linkDowns.Add(1)
+		} else if errno != 0 {
 			break
 		}
 	}
 	for i := range got {
 		frames[later[i]] = q.in.frame(i)
 	}
-	kept := slices.DeleteFunc(frames, func(f []byte) bool { return f == nil })
-	q.truncated.Add(uint64(len(frames) - len(kept)))
-	return len(kept), err
+	whole := slices.DeleteFunc(frames, func(f []byte) bool { return f == nil })
+	q.truncated.Add(uint64(len(frames) - len(whole)))
+	return len(whole)
 }
 
-// note takes the error of a receive call, which is that of the link if it has one.
-func (q *PacketQueue) note(errno unix.Errno) error {
-	switch errno {
-	case 0:
-		q.down = false
-	case unix.ENETDOWN:
-		q.down = true
-		q.linkDowns.Add(1)
-	default:
-		return errno
-	}
-	return nil
-}
-
-// removalCheck is how often a reader whose link is down looks if the interface is
-// still there: the kernel reports the former, but not the latter.
+// removalCheck is how often a waiting reader looks if its interface is still
+// there: of a removed one the kernel only says that it is down.
 const removalCheck = time.Second
 
-// await waits until there is something to collect.
+// await waits until there may be something to collect.
 func (q *PacketQueue) await() error {
-	limit := forever
-	if q.down {
-		limit = removalCheck
-	}
-	events, err := q.wait(limit)
+	events, err := q.wait(removalCheck)
 	switch {
 	case err != nil:
 		return err
 	case events&unix.POLLERR != 0:
 		return q.socketError()
-	case q.down && q.removed():
+	case events == 0 && q.removed():
 		return ErrNoInterface
 	}
 	return nil
 }
 
-// socketError takes the socket's pending error, and decides if it ends the queue.
+// socketError takes the socket's pending error. That of a link that went down
+// passes: the kernel goes on filling the ring when it is up again.
 func (q *PacketQueue) socketError() error {
 	errno, err := unix.GetsockoptInt(q.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case errno == int(unix.ENETDOWN):
+		q.linkDowns.Add(1)
+	case errno != 0:
+		return unix.Errno(errno)
 	}
-	return q.note(unix.Errno(errno))
+	return nil
 }
 
 // removed says whether the kernel has unbound the socket from its interface.

@@ -78,20 +78,13 @@ func (p *port) enter() error {
 
 func (p *port) leave() { p.inUse.RUnlock() }
 
-// forever is the wait that only the descriptor or Close ends.
-const forever time.Duration = -1
-
 // wait parks the goroutine's thread until fd is readable or has an error to
-// report, or d is over. It returns net.ErrClosed if Close came first.
+// report, or d is over, and says which of these it is. It returns net.ErrClosed if Close came first.
 func (p *port) wait(d time.Duration) (events int16, err error) {
 	fds := [2]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}, {Fd: int32(p.end), Events: unix.POLLIN}}
-	var limit *unix.Timespec
-	if d != forever {
-		ts := unix.NsecToTimespec(int64(d))
-		limit = &ts
-	}
+	limit := unix.NsecToTimespec(int64(d))
 	for {
-		_, err := unix.Ppoll(fds[:], limit, nil)
+		_, err := unix.Ppoll(fds[:], &limit, nil)
 		switch {
 		case p.closed.Load():
 			return 0, net.ErrClosed

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"runtime"
+	"syscall"
 
 	"tidegate/config"
 	"tidegate/gateway"
@@ -79,6 +82,9 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	d := &datapath{name: config.DatapathPacket}
 	defer d.onError(&err)
 	inside, outside := c.Gateway.Inside.Name, c.Gateway.Outside.Name
+	if err := d.claim("packet sockets"); err != nil {
+		return nil, err
+	}
 	table, err := nexthop.Open(nexthop.Options{Inside: inside, Outside: outside, Log: log})
 	if err != nil {
 		return nil, err
@@ -102,15 +108,13 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 
 // openSockets opens n readers for each side, and two writers for each of them,
 // so that no two goroutines share a queue.
-func (d *datapath) openSockets(interfaces [2]string, n int, table *nexthop.Table) error {
+func (d *datapath) openSockets(interfaces [2]string, n int, table *nexthop.Table) (err error) {
 	for side, name := range interfaces {
-		for i := range n {
-			r, err := packetio.OpenPacket(packetio.PacketOptions{Interface: name, Fanout: fanout(side, n), Index: i})
+		for range n {
+			r, err := d.openSocket(packetio.PacketOptions{Interface: name, Fanout: fanout(side, n)})
 			if err != nil {
 				return err
 			}
-			d.add(r.Close)
-			d.queues = append(d.queues, r)
 			port, err := d.openWriters(interfaces, table)
 			if err != nil {
 				return err
@@ -119,7 +123,61 @@ func (d *datapath) openSockets(interfaces [2]string, n int, table *nexthop.Table
 			d.workers = append(d.workers, port)
 		}
 	}
-	var err error
 	d.control, err = d.openWriters(interfaces, table)
 	return err
+}
+
+func (d *datapath) openWriters(interfaces [2]string, table *nexthop.Table) (gateway.Port, error) {
+	port := gateway.Port{Router: gateway.NewKernelRouter(table)}
+	for side, name := range interfaces {
+		w, err := d.openSocket(packetio.PacketOptions{Interface: name, TxOnly: true})
+		if err != nil {
+			return port, err
+		}
+		port.Writers[side] = w
+	}
+	return port, nil
+}
+
+func (d *datapath) openSocket(o packetio.PacketOptions) (*packetio.PacketQueue, error) {
+	q, err := packetio.OpenPacket(o)
+	if err != nil {
+		return nil, err
+	}
+	d.add(q.Close)
+	d.queues = append(d.queues, q)
+	return q, nil
+}
+
+// fanout numbers a side's group of readers, which no other process may have.
+func fanout(side, n int) uint16 {
+	if n == 1 {
+		return 0
+	}
+	return uint16(os.Getpid())<<1 | uint16(side) | 0x8000
+}
+
+// drops returns what the queues have lost, by reason.
+func (d *datapath) drops() map[string]uint64 {
+	var overflow, refused uint64
+	for _, q := range d.queues {
+		s := q.Stats()
+		overflow += s.Dropped + s.Truncated
+		refused += s.Refused.Total()
+	}
+	return map[string]uint64{"rx-overflow": overflow, "tx-refused": refused}
+}
+
+// claim makes this the only gateway of its kind in the network namespace: an
+// abstract unix socket belongs to one, and goes with the process.
+func (d *datapath) claim(name string) error {
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "@tidegate/" + name, Net: "unixgram"})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("another tidegate already runs on %s in this network namespace; stop it first", name)
+	}
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", name, err)
+	}
+	d.add(l.Close)
+	return nil
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"log/slog"
+	"sync"
+
+	"tidegate/config"
+	"tidegate/gateway"
+	"tidegate/nexthop"
+	"tidegate/packetio"
+)
+
+// openTUNPath makes the TUN device; what leads packets into it is the operator's
+// (printRoutes says how), so the guard is too: a blackhole behind every route.
+func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err error) {
+	d := &datapath{name: config.DatapathTUN}
+	defer d.onError(&err)
+	if err := d.claim(c.Gateway.TUN.Name); err != nil {
+		return nil, err
+	}
+	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: workers(c)})
+	if err != nil {
+		return nil, err
+	}
+	for i, q := range queues {
+		d.add(q.Close)
+		d.queues = append(d.queues, q)
+		var w gateway.Writer = q
+		if i == 0 {
+			// A queue of its own for control would be given packets that nobody reads.
+			w = &sharedWriter{Writer: q}
+			d.control = tunnelPort(w)
+		}
+		port := tunnelPort(w)
+		port.Reader = q
+		d.workers = append(d.workers, port)
+	}
+	return d, nil
+}
+
+func tunnelPort(w gateway.Writer) gateway.Port {
+	return gateway.Port{
+		Writers: [2]gateway.Writer{w, w}, Router: gateway.NewTunnelRouter(maxPacket), Side: nexthop.Outside, Tunnel: true,
+	}
+}
+
+// sharedWriter lets two goroutines take turns.
+type sharedWriter struct {
+	gateway.Writer
+	mu sync.Mutex
+}
+
+// WriteBatch implements gateway.Writer.
+func (s *sharedWriter) WriteBatch(frames [][]byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Writer.WriteBatch(frames)
+}
+
+// maxPacket is the largest IPv4 packet: behind a tunnel the kernel, which routes
+// on, knows the next link's MTU.
+const maxPacket = 65535
