@@ -132,10 +132,14 @@ func TestPortsQuery(t *testing.T) {
 
 // anyFilter draws words for some of the keys.
 func anyFilter(t *rapid.T) []string {
-	addr := rapid.Custom(func(t *rapid.T) netip.Addr { return netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "address"))) })
+	addr := rapid.Custom(func(t *rapid.T) netip.Addr {
+		return netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "address")))
+	})
 	where := rapid.OneOf(
 		rapid.Map(addr, netip.Addr.String),
-		rapid.Custom(func(t *rapid.T) string { return netip.AddrPortFrom(addr.Draw(t, "a"), rapid.Uint16().Draw(t, "port")).String() }),
+		rapid.Custom(func(t *rapid.T) string {
+			return netip.AddrPortFrom(addr.Draw(t, "a"), rapid.Uint16().Draw(t, "port")).String()
+		}),
 		rapid.Custom(func(t *rapid.T) string {
 			return netip.PrefixFrom(addr.Draw(t, "a"), rapid.IntRange(0, 32).Draw(t, "bits")).Masked().String()
 		}),

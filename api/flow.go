@@ -38,7 +38,7 @@ type Flow struct {
 
 // FlowList is one page of flows.
 type FlowList struct {
-	Flows []Flow `json:"flows"`
+	Flows []Flow `json:"flows" nullable:"false"`
 	Next  string `json:"next" doc:"Cursor of the next page, empty on the last one"`
 	Total int    `json:"total" doc:"How many flows match, on all pages"`
 }

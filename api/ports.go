@@ -20,7 +20,7 @@ const (
 // Ports is the use of SNAT ports.
 type Ports struct {
 	By   PortsBy   `json:"by" enum:"backend,frontend,rule"`
-	Rows []PortRow `json:"ports"`
+	Rows []PortRow `json:"ports" nullable:"false"`
 }
 
 // PortRow is the ports of one backend, frontend or rule for one protocol. Of

@@ -12,7 +12,7 @@ type Status struct {
 	DatapathReason string       `json:"datapathReason" doc:"Why this one and not another"`
 	Started        time.Time    `json:"started"`
 	UptimeSeconds  float64      `json:"uptimeSeconds"`
-	Rules          []RuleStatus `json:"rules"`
+	Rules          []RuleStatus `json:"rules" nullable:"false"`
 	Totals         Totals       `json:"totals"`
 }
 

@@ -104,7 +104,7 @@ func TestReset(t *testing.T) {
 	// The server has 1,000 bytes under way that the client has acknowledged half.
 	underWay := opened + `
 		< PA 1(500) ack 1
-		> A 1 ack 501 win 512
+		> A 1 ack 501
 		< PA 501(500) ack 1
 		= <end 1001 >ack 501
 	`
@@ -131,13 +131,13 @@ func TestReset(t *testing.T) {
 			< R 20000
 			= ESTABLISHED expires 10s
 			+ 5s
-			> A 1 ack 501 win 512
+			> A 1 ack 501
 			= ESTABLISHED expires 4m
 			+ 200s
 			= ESTABLISHED`},
 		{"in the window, and the receiver asks back and gets it", resets, underWay + `
 			< R 20000
-			> A 1 ack 1001 win 512
+			> A 1 ack 1001
 			< R 1001
 			= CLOSED`},
 		{"in the window, and its sender goes on", resets, underWay + `

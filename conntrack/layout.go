@@ -35,8 +35,8 @@ type half struct {
 	maxEnd  uint32         // [W] highest sequence number + length sent by this end
 	maxAck  uint32         // [W] highest acknowledgment sent by this end
 	maxWin  uint16         // [W] largest window this end advertised, not scaled
-	wscale  int8           // [W] window scale of this end's SYN, −1 for none
-	meta    uint8          // [W] State, and the bits below; the same in both halves but for fromInside
+	wscale  int8           // [W] window scale of this end's SYN, −1 for none, noSyn before it
+	meta    uint8          // [W] State, the same in both halves, and the bits below
 	last    uint32         // [W] when this end last spoke, in milliseconds
 	packets uint64         // [W]
 	bytes   uint64         // [W] IP total lengths
@@ -44,8 +44,16 @@ type half struct {
 
 const (
 	metaState  = 0x0f // State
+	acked      = 0x10 // this end has acknowledged the other's SYN
+	finished   = 0x20 // this end has sent FIN
+	suspected  = 0x40 // an inexact RST has passed: the timer is cut until traffic goes on; the same in both
 	fromInside = 0x80 // packets of this direction come from the inside
+
+	metaTCP = acked | finished | suspected
 )
+
+// noSyn is the wscale of an end whose SYN has not passed.
+const noSyn = -2
 
 // entry is one flow. Its size is a budget, kept by a test.
 type entry [2]half
@@ -60,17 +68,7 @@ type side struct {
 	created    int64  // monotonic nanoseconds
 	owner      uint32 // for the caller: who gets the port back
 	rule       uint16
-	flags      uint8
-	_          uint8
+	_          uint16
 }
-
-// Flags of side.
-const (
-	finOriginal  = 1 << iota // the original end has sent FIN; finOriginal<<Reply is the other's
-	finReply                 //
-	ackOriginal              // that end has acknowledged the other's SYN
-	ackReply                 //
-	resetSuspect             // an inexact RST has passed: the timer is cut until traffic goes on
-)
 
 const none = ^uint32(0) // end of a list

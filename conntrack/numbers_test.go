@@ -9,17 +9,17 @@ func TestNumbers(t *testing.T) {
 	`
 	// Both have sent and acknowledged something.
 	talked := opened + `
-		> PA 1(1000) ack 1 win 512
-		< PA 1(2000) ack 1001 win 512
-		> A 1001 ack 2001 win 512
+		> PA 1(1000) ack 1
+		< PA 1(2000) ack 1001
+		> A 1001 ack 2001
 	` + exact
 	runScripts(t, []script{
 		{"keepalive", resets, talked + `
-			> A 1000 ack 2001 win 512` + exact + `
-			< A 2001 ack 1001 win 512` + exact + `
-			> A 1000(1) ack 2001 win 512` + exact + `
-			< A 2000 ack 1001 win 512` + exact + `
-			< A 2000(1) ack 1001 win 512` + exact},
+			> A 1000 ack 2001` + exact + `
+			< A 2001 ack 1001` + exact + `
+			> A 1000(1) ack 2001` + exact + `
+			< A 2000 ack 1001` + exact + `
+			< A 2000(1) ack 1001` + exact},
 		{"keepalive restarts the timer", resets, talked + `
 			+ 239s
 			> A 1000 ack 2001
@@ -28,10 +28,10 @@ func TestNumbers(t *testing.T) {
 			< A 2001 ack 1001
 			= expires 4m` + exact},
 		{"old retransmission", resets, talked + `
-			> PA 1(1000) ack 1 win 512
-			> PA 1(500) ack 1 win 512
-			< PA 1(2000) ack 1 win 512
-			< PA 501(3) ack 501 win 512` + exact},
+			> PA 1(1000) ack 1
+			> PA 1(500) ack 1
+			< PA 1(2000) ack 1
+			< PA 501(3) ack 501` + exact},
 		{"late duplicate ACK", resets, talked + `
 			> A 1001 ack 1
 			> A 1001 ack 1001
@@ -72,7 +72,7 @@ func TestNumbers(t *testing.T) {
 			< A 2001(1) ack 1001
 			> A 1001 ack 2001 win 0
 			= >end 1001 >ack 2001 <end 2002 <ack 1001
-			> A 1001 ack 2001 win 512
+			> A 1001 ack 2001
 			< PA 2001(100) ack 1001
 			> A 1001 ack 2101
 			= >ack 2101 <end 2101`},
@@ -104,9 +104,9 @@ func TestWindows(t *testing.T) {
 			> A 1 ack 1048587
 			= >ack 1048587
 			# the server's window is 4096 << 7 = 524,288
-			> PA 524290(1) ack 1
+			> PA 524290(1) ack 1048587
 			= >end 1
-			> PA 524289(1) ack 1
+			> PA 524289(1) ack 1048587
 			= >end 524290`},
 		{"a window does not shrink", resets, opened + `
 			> A 1 ack 1 win 8192

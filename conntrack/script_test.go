@@ -16,7 +16,7 @@ import (
 //
 //	> S 0              the original end sends SYN with its first sequence number
 //	< SA 0 ack 1       > and < are the directions; numbers count from the first of each end
-//	> PA 1(100) ack 1  100 bytes; "win 512" and "ws 7" may follow,
+//	> PA 1(100) ack 1  100 bytes; "win 9" (512 without) and "ws 7" may follow,
 //	                   and "raw" where the sequence number is the one on the wire
 //	+ 30s              time goes by, swept all along
 //	= ESTABLISHED      the state now
@@ -35,7 +35,7 @@ type script struct {
 const opened = `
 	> S 0 ws 7
 	< SA 0 ack 1 ws 7
-	> A 1 ack 1 win 512
+	> A 1 ack 1
 	= ESTABLISHED
 `
 
@@ -104,7 +104,7 @@ func (st *stage) send(d Direction, words []string) {
 	if d == Reply {
 		tuple = admission(packet.TCP, 1, 0).Translated.Reverse()
 	}
-	s := packettest.Segment{Src: tuple.Source().String(), Dst: tuple.Destination().String()}
+	s := packettest.Segment{Src: tuple.Source().String(), Dst: tuple.Destination().String(), Window: 512}
 	seq, length, _ := strings.Cut(strings.TrimSuffix(words[1], ")"), "(")
 	s.Seq, s.Flags = st.number(seq)+st.first[d], flags(words[0])
 	n := int(st.number("0" + length))

@@ -40,9 +40,9 @@ func (t *Table) Flow(r Ref, now int64) (f Flow) {
 		f.Packets[i], f.Bytes[i] = e[i].packets, e[i].bytes
 		f.MaxEnd[i], f.MaxAck[i] = e[i].maxEnd, e[i].maxAck
 	}
-	idle := ms - latest(e)
-	f.LastSeen = now - int64(idle)*1e6
-	f.ExpiresIn = int64(int32(t.timeout(slot)-idle)) * 1e6
+	idle := int64(int32(ms - latest(e)))
+	f.LastSeen = now - idle*1e6
+	f.ExpiresIn = (int64(t.timeout(slot)) - idle) * 1e6
 	return f
 }
 
@@ -94,7 +94,7 @@ func (t *Table) Sweep(now int64, buf []Ended) []Ended {
 // visit ends one flow, or puts it further on if it has been alive since.
 func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
 	left := int32(latest(&t.entries[slot]) + t.timeout(slot) - ms)
-	if left <= 0 {
+	if left < 0 { // at 0 a part of the last millisecond may be missing
 		return append(buf, t.End(makeRef(slot, Original), t.expiry(slot), now))
 	}
 	t.disarm(slot)
@@ -163,7 +163,7 @@ func (t *Table) timeout(slot uint32) uint32 {
 		return t.timers[state]
 	case h.key.Proto == packet.ICMP:
 		return t.icmp
-	case s.flags&resetSuspect != 0:
+	case h.meta&suspected != 0:
 		return min(suspectLife, t.rules[s.rule].idle)
 	}
 	return t.rules[s.rule].idle

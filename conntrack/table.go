@@ -190,8 +190,8 @@ func (t *Table) fill(slot uint32, a *Admission, reply *packet.Tuple, now int64) 
 	original := reply.Reverse()
 	back := a.Original.Reverse()
 	t.entries[slot] = entry{
-		{key: a.Original, rewrite: packet.NewRewrite(a.Original, original), last: ms, wscale: -1, meta: uint8(state)},
-		{key: *reply, rewrite: packet.NewRewrite(*reply, back), last: ms, wscale: -1, meta: uint8(state)},
+		{key: a.Original, rewrite: packet.NewRewrite(a.Original, original), last: ms, wscale: noSyn, meta: uint8(state)},
+		{key: *reply, rewrite: packet.NewRewrite(*reply, back), last: ms, wscale: noSyn, meta: uint8(state)},
 	}
 	if a.Inside {
 		t.entries[slot][Original].meta |= fromInside

@@ -33,8 +33,9 @@ func (t *Table) observeTCP(r Ref, p *packet.Parsed) {
 	case p.Flags&packet.ACK != 0:
 		t.observeSegment(r, p)
 	}
-	if s := &t.sides[r.slot()]; s.flags&resetSuspect != 0 {
-		s.flags &^= resetSuspect // traffic goes on: the sweep finds the full timeout again
+	if e := &t.entries[r.slot()]; e[0].meta&suspected != 0 { // traffic goes on: the sweep finds the full timeout again
+		e[0].meta &^= suspected
+		e[1].meta &^= suspected
 	}
 }
 
@@ -53,10 +54,13 @@ func (t *Table) observeSyn(r Ref, p *packet.Parsed) {
 	if p.Flags&packet.ACK != 0 && peer.maxEnd-p.Ack > maxSynPayload {
 		return // not an answer to the SYN that has passed
 	}
-	me.maxEnd = p.Seq + p.Len()
-	me.wscale = p.WScale
+	end := p.Seq + p.Len()
+	if again := me.wscale != noSyn && me.maxEnd-end <= minWindow; !again { // again, it may lack data (RFC 7413) and options
+		me.maxEnd, me.wscale = end, p.WScale
+		peer.meta &^= acked
+	}
 	if p.Flags&packet.ACK != 0 {
-		t.acknowledge(r, p.Ack)
+		me.acknowledge(p.Ack)
 	}
 	if r.Direction() == Reply && me.state() == SynSent {
 		t.become(r.slot(), SynReceived)
@@ -88,23 +92,24 @@ func (t *Table) Spent(r Ref, seq uint32) bool {
 func (t *Table) restart(r Ref) {
 	for i := range t.entries[r.slot()] {
 		h := &t.entries[r.slot()][i]
-		h.maxEnd, h.maxAck, h.maxWin, h.wscale = 0, 0, 0, -1
+		h.maxEnd, h.maxAck, h.maxWin, h.wscale = 0, 0, 0, noSyn
+		h.meta &^= metaTCP
 	}
-	t.sides[r.slot()].flags = 0
 	t.become(r.slot(), SynSent)
 }
 
-// acknowledge notes that this end has acknowledged the other's SYN.
-func (t *Table) acknowledge(r Ref, ack uint32) {
-	t.half(r).maxAck = ack
-	t.sides[r.slot()].flags |= ackOriginal << r.Direction()
+// acknowledge notes what this end has acknowledged: first of all the other's SYN.
+func (h *half) acknowledge(ack uint32) {
+	if h.meta&acked == 0 || after(ack, h.maxAck) {
+		h.maxAck = ack
+	}
+	h.meta |= acked
 }
 
 // establish opens the flow once both SYNs are acknowledged, in whichever order
 // that came about (RFC 9293 §3.5: simultaneous open is one of them).
 func (t *Table) establish(slot uint32) {
-	const both = ackOriginal | ackReply
-	if t.entries[slot][0].state() == SynReceived && t.sides[slot].flags&both == both {
+	if e := &t.entries[slot]; e[0].state() == SynReceived && e[0].meta&e[1].meta&acked != 0 {
 		t.become(slot, Established)
 	}
 }
@@ -114,15 +119,10 @@ func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 	if me.state() < SynReceived || !t.plausible(r, p) {
 		return
 	}
-	if me.state() == SynReceived {
-		t.acknowledge(r, p.Ack)
-		t.establish(r.slot())
-	}
+	me.acknowledge(p.Ack)
+	t.establish(r.slot())
 	if end := p.Seq + p.Len(); after(end, me.maxEnd) {
 		me.maxEnd = end
-	}
-	if after(p.Ack, me.maxAck) {
-		me.maxAck = p.Ack
 	}
 	me.maxWin = max(me.maxWin, p.Window)
 	if p.Flags&packet.FIN != 0 {
@@ -131,10 +131,10 @@ func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 }
 
 func (t *Table) finish(r Ref) {
-	s := &t.sides[r.slot()]
-	s.flags |= finOriginal << r.Direction()
-	switch state := t.half(r).state(); {
-	case s.flags&(finOriginal|finReply) == finOriginal|finReply && state != TimeWait && state != Closed:
+	me, peer := t.half(r), t.half(r^1)
+	me.meta |= finished
+	switch state := me.state(); {
+	case peer.meta&finished != 0 && state != TimeWait && state != Closed:
 		t.become(r.slot(), TimeWait)
 	case state == Established || state == SynReceived:
 		t.become(r.slot(), FinWait)
@@ -150,22 +150,19 @@ func (t *Table) plausible(r Ref, p *packet.Parsed) bool {
 	mine, theirs := window(me, peer), window(peer, me)
 	return !after(p.Ack, peer.maxEnd) && // it acknowledges nothing that was not sent
 		!after(peer.maxEnd-mine, p.Ack) && // nor anything long past
-		t.inWindow(me, peer, p.Seq, p.Seq+p.Len(), theirs)
+		inWindow(me, peer, p.Seq, p.Seq+p.Len(), theirs)
 }
 
 // inWindow checks the sequence numbers alone: the segment begins no further than
 // the peer's window goes, and ends no further back than a window before what
 // has been sent.
-func (t *Table) inWindow(me, peer *half, seq, end, window uint32) bool {
+func inWindow(me, peer *half, seq, end, window uint32) bool {
 	edge := peer.maxAck + window
-	if t.unacknowledged(peer) {
+	if peer.meta&acked == 0 {
 		edge = me.maxEnd + window
 	}
 	return !after(seq, edge) && !after(me.maxEnd-window, end)
 }
-
-// unacknowledged says that this end has not acknowledged anything yet.
-func (t *Table) unacknowledged(h *half) bool { return h.maxAck == 0 && h.state() < Established }
 
 // window returns the largest window that h has advertised, in bytes. The scale
 // holds only when both SYNs carried one (RFC 7323 §2.2).
@@ -191,16 +188,17 @@ func (t *Table) observeReset(r Ref, p *packet.Parsed) {
 		if p.Flags&packet.ACK != 0 && p.Ack == peer.maxEnd {
 			t.become(r.slot(), Closed) // connection refused
 		}
-	case p.Seq == me.maxEnd, p.Seq == peer.maxAck && !t.unacknowledged(peer):
+	case p.Seq == me.maxEnd, p.Seq == peer.maxAck && peer.meta&acked != 0:
 		t.become(r.slot(), Closed)
-	case !after(peer.maxAck, p.Seq) && t.inWindow(me, peer, p.Seq, p.Seq, window(peer, me)):
+	case !after(peer.maxAck, p.Seq) && inWindow(me, peer, p.Seq, p.Seq, window(peer, me)):
 		t.suspect(r.slot())
 	}
 }
 
 // suspect cuts the timer of an open flow.
 func (t *Table) suspect(slot uint32) {
-	t.sides[slot].flags |= resetSuspect
+	t.entries[slot][0].meta |= suspected
+	t.entries[slot][1].meta |= suspected
 	t.rearm(slot)
 }
 

@@ -122,6 +122,9 @@ func opens(p *packet.Parsed) bool {
 
 // admit makes the flow and sends its first packet.
 func (w *worker) admit(frame []byte, a *conntrack.Admission, from nexthop.Side, now int64) Verdict {
+	if w.expires() {
+		return w.timeExceeded(frame, from, now)
+	}
 	ref, err := w.table.Insert(a, now)
 	switch {
 	case errors.Is(err, conntrack.ErrFull):
@@ -138,10 +141,16 @@ func (w *worker) admit(frame []byte, a *conntrack.Admission, from nexthop.Side, 
 
 // evict ends the spent flow whose port is wanted.
 func (w *worker) evict(reply packet.Tuple, now int64) {
-	if ref, ok := w.table.Lookup(&reply); ok {
-		ended := w.table.End(ref, conntrack.Fin, now)
-		w.settle(&ended)
+	ref, ok := w.table.Lookup(&reply)
+	if !ok {
+		return
 	}
+	why := conntrack.Fin
+	if w.table.State(ref) == conntrack.Closed {
+		why = conntrack.Rst
+	}
+	ended := w.table.End(ref, why, now)
+	w.settle(&ended)
 }
 
 // martianSource: nobody's address, loopback, multicast, reserved and broadcast

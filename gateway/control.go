@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidegate/conntrack"
+	"tidegate/nat"
 	"tidegate/nexthop"
 	"tidegate/packet"
 )
@@ -29,13 +30,15 @@ type control struct {
 	*Gateway
 	port   Port
 	layout layout
+	told   map[*nat.Lease]uint64 // failures that the log has named
+	next   int64                 // when it may name more
 
 	sending sync.Mutex // the queues and all below: kill comes from other goroutines
 	frames  [2][][]byte
 }
 
 func newControl(g *Gateway, p Port) *control {
-	return &control{Gateway: g, port: p, layout: newLayout(p.Writers[nexthop.Outside].Layout())}
+	return &control{Gateway: g, port: p, told: make(map[*nat.Lease]uint64), layout: newLayout(p.Writers[nexthop.Outside].Layout())}
 }
 
 func (c *control) run(ctx context.Context) error {
@@ -55,6 +58,7 @@ func (c *control) run(ctx context.Context) error {
 		if err := c.sweep(ctx, ended); err != nil {
 			return err
 		}
+		c.reportExhaustion()
 	}
 }
 

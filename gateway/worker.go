@@ -97,6 +97,7 @@ func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
 	ref, known := conntrack.Ref(0), false
 	if w.p.Kind.Translatable() {
 		ref, known = w.table.Lookup(&w.p.Tuple)
+		known = known && w.along(ref)
 	}
 	if w.port.Tunnel {
 		from = w.sender(ref, known)
@@ -114,13 +115,24 @@ func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
 	return w.forward(frame, ref, from, now), from
 }
 
+// along says whether the packet at hand goes the way that its tuple does: with
+// identifier zero an echo reply carries the tuple of a request.
+func (w *worker) along(ref conntrack.Ref) bool {
+	return w.p.Kind != packet.KindEchoReply || ref.Direction() == conntrack.Reply
+}
+
 // sender tells the side of a packet that came through the tunnel, where both meet:
-// that of its flow, or of a pool member, or else the outside.
+// that of its flow; without one it comes from the outside if it is to a frontend
+// and not from a pool member.
 func (w *worker) sender(ref conntrack.Ref, known bool) nexthop.Side {
-	if known && w.table.FromInside(ref) || !known && w.policy.IsMember(w.p.Src) {
-		return nexthop.Inside
+	outside := w.policy.IsFrontend(w.p.Dst) && !w.policy.IsMember(w.p.Src)
+	if known {
+		outside = !w.table.FromInside(ref)
 	}
-	return nexthop.Outside
+	if outside {
+		return nexthop.Outside
+	}
+	return nexthop.Inside
 }
 
 // forward sends a packet of a known flow on its way. Nothing is noted of a
@@ -159,6 +171,9 @@ func (w *worker) way(frame []byte, dst packet.Addr, from nexthop.Side, now int64
 	}
 	return hop, Forwarded
 }
+
+// expires says whether the TTL of the packet at hand runs out here.
+func (w *worker) expires() bool { return w.hop == packet.TakeTTL && w.p.TTL <= 1 }
 
 var statusVerdict = [...]Verdict{
 	nexthop.Resolved:    Forwarded,

@@ -18,12 +18,12 @@ import (
 	"tidegate/packet"
 )
 
-// Options is everything a Collector is made of.
+// Options is everything a Collector is made of. Only Frontends and Drops may be nil.
 type Options struct {
 	Gateway   *gateway.Gateway
 	Frontends map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
 	Datapath  string                   // the one in use
-	Drops     func() map[string]uint64 // packets lost outside the gateway, by reason, only growing; nil if nobody counts
+	Drops     func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
 }
 
 // Handler serves a registry of its own: the gateway, the Go runtime, the process.

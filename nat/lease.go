@@ -2,6 +2,7 @@ package nat
 
 import (
 	"math/rand/v2"
+	"net/netip"
 
 	"tidegate/packet"
 )
@@ -11,6 +12,9 @@ type Endpoint struct {
 	Addr packet.Addr
 	Port uint16
 }
+
+// String returns "198.51.100.7:443".
+func (e Endpoint) String() string { return netip.AddrPortFrom(e.Addr.Netip(), e.Port).String() }
 
 // Use says what stands in the way of a tuple.
 type Use uint8
@@ -35,8 +39,9 @@ type Lease struct {
 	Member   packet.Addr
 	Protocol packet.Protocol
 	Blocks   []PortBlock
-	Failed   uint64 // flows that got no port
-	Opened   uint64 // flows that got one
+	Failed   uint64   // flows that got no port
+	Refused  Endpoint // where the last of them wanted to go
+	Opened   uint64   // flows that got one
 
 	total    int
 	used     int                // ports with a flow
@@ -81,6 +86,7 @@ func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ex
 	}
 	if i < 0 {
 		l.Failed++
+		l.Refused = Endpoint{t.Dst, t.DstPort}
 		return Endpoint{}, false, false
 	}
 	return l.endpoint(i), evict, true

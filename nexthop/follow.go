@@ -30,6 +30,7 @@ const (
 func (t *Table) follow(changes <-chan event) error {
 	every := time.NewTicker(tick)
 	defer every.Stop()
+	t.confirm(time.Now()) // the gateways, before the first packet needs them
 	for {
 		select {
 		case <-t.stop:
@@ -87,6 +88,7 @@ func (t *Table) note(n netlink.Neigh, deleted bool) bool {
 	old, to := t.neighbours[key], neighbourFrom(n)
 	if deleted || to.state == unknown {
 		delete(t.neighbours, key)
+		delete(t.asked, key) // it may be asked for at once
 		return old.state != unknown
 	}
 	t.neighbours[key] = to
@@ -216,28 +218,28 @@ func (t *Table) solicit() {
 // count as in use, they are few. Each is asked at most every confirmAgain.
 func (t *Table) confirm(now time.Time) {
 	s, left := t.Snapshot(), asksPerTick
-	for _, g := range s.routes.gateways {
-		if left > 0 && t.ask(g, now, confirmAgain) {
+	ask := func(n neighbourKey) bool {
+		asked := left > 0 && t.neighbours[n].state != fresh && t.ask(n, now, confirmAgain)
+		if asked {
 			left--
 		}
+		return asked
 	}
-	for key, h := range s.hops {
-		if left <= 0 {
-			return
-		}
-		n := neighbourKey{side: h.Side, addr: h.Neighbour}
-		if h.used.Load() && t.ask(n, now, confirmAgain) {
-			s.hops[key].used.Store(false)
-			left--
+	for _, g := range s.routes.gateways {
+		ask(g)
+	}
+	for _, h := range s.hops {
+		if h.used.Load() && ask(neighbourKey{side: h.Side, addr: h.Neighbour}) {
+			h.used.Store(false)
 		}
 	}
 }
 
-// ask reports whether the kernel was told that n is in use; it is not when n
-// needs no asking or was asked for within the given time.
+// ask reports whether the kernel was told that n is in use; it is not when n was
+// asked for within the given time or must not be.
 func (t *Table) ask(n neighbourKey, now time.Time, again time.Duration) bool {
 	l := t.Snapshot().links[n.side]
-	if st := t.neighbours[n].state; st == fixed || st == fresh || !l.Up {
+	if t.neighbours[n].state == fixed || !l.Up {
 		return false
 	}
 	if at, ok := t.asked[n]; ok && now.Sub(at) < again {

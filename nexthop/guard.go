@@ -21,6 +21,10 @@ const guardTable = "tidegate"
 // guardTimeout bounds one answer of nf_tables. A transaction takes milliseconds.
 const guardTimeout = 10 * time.Second
 
+// guardBuffer holds the transaction, which is sent as one message: about 350
+// bytes for each frontend with two inbound rules. The kernel takes what is used.
+const guardBuffer = 16 << 20
+
 // Guarded says what of some frontend addresses belongs to the gateway. Of a host
 // that carries them the rest stays its own.
 type Guarded struct {
@@ -112,7 +116,7 @@ func (g *Guard) Close() error {
 // fewer answers than the library waits for.
 func openGuardTx() (*guardTx, error) {
 	c, err := nftables.New(nftables.WithSockOptions(func(s *nfnetlink.Conn) error {
-		return s.SetDeadline(time.Now().Add(guardTimeout))
+		return errors.Join(s.SetWriteBuffer(guardBuffer), s.SetDeadline(time.Now().Add(guardTimeout)))
 	}))
 	if err != nil {
 		return nil, explainGuard("open nf_tables", err)
@@ -129,6 +133,8 @@ func explainGuard(op string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		remedy = "grant CAP_NET_ADMIN"
+	case errors.Is(err, unix.EMSGSIZE):
+		remedy = "raise net.core.wmem_max, or have fewer frontend addresses"
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
 		remedy = "see `nft list table netdev " + guardTable + "`"
 	}

@@ -2,12 +2,13 @@ package nexthop
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,6 +119,9 @@ func (n node) neighbour(t testing.TB, dev, addr, mac string, state int) {
 	ok(t, n.NeighSet(&netlink.Neigh{LinkIndex: n.link(t, dev).Attrs().Index, IP: net.ParseIP(addr), HardwareAddr: hw, State: state}))
 }
 
+// in0 moves the test's thread into n for good.
+func (l *lab) in0(n node) error { return netns.Set(n.ns) }
+
 // in runs f in another namespace, on the test's thread.
 func (l *lab) in(n node, f func()) {
 	l.t.Helper()
@@ -141,7 +145,7 @@ func (l *lab) open(change ...func(*Options)) *Table {
 
 func (l *lab) openOnly(change ...func(*Options)) *Table {
 	l.t.Helper()
-	o := Options{Inside: "in0", Outside: "out0", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := Options{Inside: "in0", Outside: "out0", Log: slog.New(&records{})}
 	for _, c := range change {
 		c(&o)
 	}
@@ -158,6 +162,38 @@ func (l *lab) run(table *Table) {
 		ok(l.t, <-done)
 	})
 }
+
+// records collects a Table's log.
+type records struct {
+	slog.Handler
+	mu   sync.Mutex
+	text []string
+}
+
+func (r *records) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r *records) Handle(_ context.Context, rec slog.Record) error {
+	text := rec.Level.String() + " " + rec.Message
+	rec.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = append(r.text, text)
+	return nil
+}
+
+// count returns how many records contain all words.
+func (r *records) count(words ...string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, text := range r.text {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *records) use(o *Options) { o.Log = slog.New(r) }
 
 // sysctl sets a value in the namespace of the thread, without "net/".
 func sysctl(t testing.TB, name, value string) {
@@ -192,11 +228,16 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
-// resolve asks for the neighbour in front of dst until it is known.
+// resolve asks for the neighbour in front of dst until it is known, as packets do.
 func (l *lab) resolve(table *Table, dst string) {
 	l.t.Helper()
-	table.Solicit(addr(dst))
-	l.status(table, dst, Resolved)
+	eventually(l.t, dst+" resolved", func() bool {
+		_, s := table.Snapshot().Lookup(addr(dst))
+		if s != Resolved {
+			table.Solicit(addr(dst))
+		}
+		return s == Resolved
+	})
 }
 
 // status waits until a Lookup of dst gives want.
@@ -209,6 +250,7 @@ func (l *lab) status(table *Table, dst string, want Status) {
 }
 
 // leads waits until dst leaves on that side to that MAC, and checks the whole Hop.
+// While the neighbour is unknown it is asked for.
 func (l *lab) leads(table *Table, dst string, side Side, to net.HardwareAddr) *Hop {
 	l.t.Helper()
 	own := l.gateway.mac(l.t, [...]string{"in0", "out0"}[side])
@@ -216,7 +258,9 @@ func (l *lab) leads(table *Table, dst string, side Side, to net.HardwareAddr) *H
 	var hop *Hop
 	eventually(l.t, dst+" by way of "+to.String(), func() bool {
 		h, s := table.Snapshot().Lookup(addr(dst))
-		hop = h
+		if hop = h; s == Unresolved {
+			table.Solicit(addr(dst))
+		}
 		return s == Resolved && h.Ether == want && h.Side == side
 	})
 	return hop

@@ -9,16 +9,16 @@ import (
 // matcher is a Filter in the gateway's own terms, so that a million flows can be
 // asked in a fraction of a second: the costly questions come last.
 type matcher struct {
-	*Server
 	api.Filter
+	now       func() int64
 	rules     []bool               // by rule number: has the name
 	frontends map[packet.Addr]bool // has the name
-	external  api.Endpoints        // the same key, read as an address
-	byAddress bool                 // which it is
+	address   api.Endpoints        // the same key, read as an address
+	byAddress bool                 // it can be
 }
 
 func (s *Server) matcher(f api.Filter) *matcher {
-	m := &matcher{Server: s, Filter: f, frontends: make(map[packet.Addr]bool)}
+	m := &matcher{Filter: f, now: s.Gateway.Now, frontends: make(map[packet.Addr]bool)}
 	for _, r := range s.Gateway.Rules() {
 		m.rules = append(m.rules, r.Name == f.Rule)
 	}
@@ -26,7 +26,7 @@ func (s *Server) matcher(f api.Filter) *matcher {
 		m.frontends[addr] = name == f.Frontend
 	}
 	if e, err := api.ParseEndpoints(f.Frontend); err == nil {
-		m.external, m.byAddress = e, true
+		m.address, m.byAddress = e, true
 	}
 	return m
 }
@@ -37,7 +37,7 @@ func (m *matcher) matches(f *conntrack.Flow) bool {
 	case m.Proto != "" && f.Tuple[0].Proto.String() != m.Proto,
 		m.State != "" && f.State.String() != m.State,
 		m.Rule != "" && !m.rules[f.Rule],
-		m.IdleOver != 0 && idle(f, m.Gateway.Now()) <= m.IdleOver:
+		m.IdleOver != 0 && idle(f, m.now()) <= m.IdleOver:
 		return false
 	}
 	return m.matchesEnds(f)
@@ -47,5 +47,5 @@ func (m *matcher) matchesEnds(f *conntrack.Flow) bool {
 	e := endsOf(f)
 	return m.Internal.Contains(e.internal) && m.Backend.Contains(e.internal) &&
 		m.External.Contains(e.external) && m.Remote.Contains(e.remote) &&
-		(m.Frontend == "" || m.frontends[externalAddr(f)] || m.byAddress && m.external.Contains(e.external))
+		(m.Frontend == "" || m.frontends[externalAddr(f)] || m.byAddress && m.address.Contains(e.external))
 }

@@ -27,11 +27,11 @@ import (
 	"tidegate/packet"
 )
 
-// Options is everything a Server is made of.
+// Options is everything a Server is made of. Only Frontends and Drops may be nil.
 type Options struct {
 	Gateway        *gateway.Gateway
 	Frontends      map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
-	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason; nil if nobody counts
+	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason
 	Version        string
 	Datapath       string
 	DatapathReason string

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// metric is one thing to measure, which may fill several lines of the report.
+type metric struct {
+	name    string
+	without []string // peers that it has nothing to say about
+	measure func(context.Context, *leg) error
+}
+
+var metrics = []metric{
+	{name: "pps", measure: measurePackets},
+	{name: "flows", measure: measureNewFlows},
+	{name: "tcp", measure: measureBulk},
+	{name: "crr", measure: measureConnections},
+	{name: "latency", measure: measureLatency},
+	{name: "memory", without: []string{"forward"}, measure: measureMemory},
+	{name: "storm", without: []string{"forward", "nft"}, measure: measureStorm},
+}
+
+func metricNames() (names []string) {
+	for _, m := range metrics {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// plan is what to measure, on whom, how often and how long.
+type plan struct {
+	options
+	metrics []metric
+	peers   []peer
+}
+
+func newPlan(o options) (plan, error) {
+	p := plan{options: o, metrics: metrics}
+	var err error
+	if o.only != "" {
+		p.metrics, err = choose("metric", o.only, metrics, func(m metric) string { return m.name })
+	}
+	if err != nil {
+		return p, err
+	}
+	p.peers, err = choose("peer", o.peers, peers(o.tidegate), peer.name)
+	return p, err
+}
+
+// choose returns those of all that the comma-separated list names, in its order.
+func choose[T any](what, list string, all []T, name func(T) string) (chosen []T, err error) {
+	for n := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(all, func(t T) bool { return name(t) == n })
+		if i < 0 {
+			return nil, fmt.Errorf("bench: %s %q: is unknown", what, n)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// legTimeout ends a leg that hangs; the longest, memory, takes half a minute.
+const legTimeout = 2 * time.Minute
+
+// measure goes through all legs. A leg that fails is told and left out; only the
+// end of ctx ends the run.
+func (p plan) measure(ctx context.Context) (report, error) {
+	start := time.Now()
+	var readings []reading
+	var errs []error
+	for _, m := range p.metrics {
+		for round := range p.rounds {
+			for _, peer := range p.peers {
+				if slices.Contains(m.without, peer.name()) {
+					continue
+				}
+				if ctx.Err() != nil {
+					return newReport(p, start, readings), errors.Join(append(errs, errors.New("bench: interrupted"))...)
+				}
+				fmt.Fprintf(os.Stderr, "%5.0fs  %s, round %d of %d, %s\n", time.Since(start).Seconds(), m.name, round+1, p.rounds, peer.name())
+				got, err := p.leg(ctx, m, peer, round)
+				readings = append(readings, got...)
+				if err != nil {
+					err = fmt.Errorf("bench: measure %s of %s in round %d: %w", m.name, peer.name(), round+1, err)
+					fmt.Fprintln(os.Stderr, err)
+					errs = append(errs, err)
+				}
+			}
+		}
+	}
+	return newReport(p, start, readings), errors.Join(errs...)
+}
+
+// leg measures one metric on one peer once, on a fresh row.
+func (p plan) leg(ctx context.Context, m metric, peer peer, round int) (_ []reading, err error) {
+	ctx, cancel := context.WithTimeout(ctx, legTimeout)
+	defer cancel()
+	r, err := newRow()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	l := &leg{row: r, peer: peer, duration: p.duration, round: round}
+	l.quiet = waitQuiet(ctx)
+	if err := m.measure(ctx, l); err != nil {
+		return l.readings, errors.Join(err, context.Cause(ctx))
+	}
+	return l.readings, nil
+}
+
+// leg is one measurement under way.
+type leg struct {
+	*row
+	peer     peer
+	gateway  gateway // since start
+	duration time.Duration
+	round    int  // from 0
+	quiet    bool // nothing else used the machine when it began
+	readings []reading
+}
+
+// start brings the peer up and makes sure that it does what it is there for.
+func (l *leg) start(ctx context.Context, want load) error {
+	g, err := l.peer.start(ctx, l.row, want)
+	if err != nil {
+		return err
+	}
+	l.gateway = g
+	return l.verifyPath(l.peer.appearsAs())
+}
+
+// add notes what was measured.
+func (l *leg) add(line, unit string, value float64) {
+	l.readings = append(l.readings, reading{
+		Line: line, Unit: unit, Peer: l.peer.name(), Round: l.round, Value: value, Quiet: l.quiet,
+	})
+}
+
+// reading is one value of one line of the report.
+type reading struct {
+	Line, Unit, Peer string
+	Round            int
+	Value            float64
+	Quiet            bool
+}
+
+// load is what a metric asks of a gateway.
+type load struct {
+	maxFlows int           // the flows that have to fit; 0: the default
+	idle     time.Duration // after which flows are given up; 0: defaultIdle
+	traceGC  bool          // write a line for each garbage collection
+}
+
+// defaultIdle is longer than any leg: nothing expires during a measurement.
+const defaultIdle = 4 * time.Minute
+
+// peer is one way to forward packets.
+type peer interface {
+	name() string
+	// appearsAs is the address that the server sees the client under.
+	appearsAs() netip.Addr
+	// start makes the row's gateway forward, and returns when it does. What it
+	// starts ends with the row.
+	start(context.Context, *row, load) (gateway, error)
+}
+
+// gateway is a peer at work.
+type gateway interface {
+	// flows returns how many flows it keeps now.
+	flows(context.Context) (int, error)
+	// memory returns how many bytes it says it uses now, its flows among them.
+	memory() (int64, error)
+}

@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"time"
+
+	"tidegate/nat"
+	"tidegate/packet"
+)
+
+// reportEvery is how often the log names a member that runs out of ports.
+const reportEvery = int64(time.Second)
+
+// shortage is what happened to one lease since it was last told of.
+type shortage struct {
+	rule     string
+	member   packet.Addr
+	protocol packet.Protocol
+	towards  nat.Endpoint
+	failed   uint64
+}
+
+// reportExhaustion says who has run out of ports, and towards what.
+func (c *control) reportExhaustion() {
+	now := c.now()
+	if now < c.next {
+		return
+	}
+	c.next = now + reportEvery
+	for _, s := range c.shortages() {
+		c.log.Warn("snat exhausted", "rule", s.rule, "member", s.member.String(), "protocol", s.protocol.String(),
+			"towards", s.towards.String(), "failed", s.failed)
+	}
+}
+
+func (c *control) shortages() (all []shortage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.policy.Leases() {
+		if n := l.Failed - c.told[l]; n > 0 {
+			c.told[l] = l.Failed
+			all = append(all, shortage{c.rules[l.Rule].Name, l.Member, l.Protocol, l.Refused, n})
+		}
+	}
+	return all
+}

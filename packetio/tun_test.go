@@ -1,0 +1,313 @@
+package packetio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/songgao/water"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// openTun opens a TUN interface with an address in a namespace, until the test ends.
+func openTun(t *testing.T, ns netns.NsHandle, o TUNOptions, address string) []*TUNQueue {
+	t.Helper()
+	var queues []*TUNQueue
+	within(t, ns, func() {
+		queues = must(OpenTUN(o))(t)
+		l := must(netlink.LinkByName(queues[0].Name()))(t)
+		check(t, netlink.AddrAdd(l, must(netlink.ParseAddr(address))(t)))
+	})
+	t.Cleanup(func() {
+		for _, q := range queues {
+			check(t, q.Close())
+		}
+	})
+	return queues
+}
+
+// The kernel's TCP talks through two TUN interfaces, one at each end.
+//
+//	client tide0 10.99.0.1 ─ queues ─ 10.99.0.2 tide1 server
+func TestTCPThroughTUN(t *testing.T) {
+	client, server := namespace(t, "client"), namespace(t, "server")
+	a := openTun(t, client, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
+	b := openTun(t, server, TUNOptions{Name: "tide%d"}, serverIP+"/24")[0]
+	if a.Name() != "tide0" || b.Name() != "tide0" || a.MTU() != 1500 || a.Layout() != (Layout{}) {
+		t.Errorf("interfaces %q and %q, MTU %d, layout %v", a.Name(), b.Name(), a.MTU(), a.Layout())
+	}
+	var group sync.WaitGroup
+	carry := func(from, to *TUNQueue) {
+		batch := make([][]byte, BatchSize)
+		for {
+			n, err := from.ReadBatch(batch)
+			if err == nil {
+				_, err = to.WriteBatch(batch[:n])
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+	group.Go(func() { carry(a, b) })
+	group.Go(func() { carry(b, a) })
+	exchange(t, client, server, 4<<20)
+	for _, q := range []*TUNQueue{a, b} {
+		if r := q.Stats().Refused; r.Total() != r.Invalid { // IPv6 to an interface of one address family
+			t.Errorf("refused %+v", r)
+		}
+		check(t, q.Close())
+	}
+	group.Wait()
+}
+
+// sender returns a socket of the namespace that sends to an address behind tide0.
+func sender(t *testing.T, ns netns.NsHandle) *net.UDPConn {
+	t.Helper()
+	var c *net.UDPConn
+	within(t, ns, func() {
+		c = must(net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(serverIP+":9"))))(t)
+	})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func disableIPv6(t *testing.T, ns netns.NsHandle) {
+	t.Helper()
+	within(t, ns, func() { check(t, writeProc("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")) })
+}
+
+// Packets go in and out of every queue; all of a flow come by one.
+func TestTUNQueues(t *testing.T) {
+	ns := namespace(t, "tun")
+	disableIPv6(t, ns)
+	queues := openTun(t, ns, TUNOptions{Name: "tide0", Queues: 3}, clientIP+"/24")
+	if len(queues) != 3 {
+		t.Fatalf("%d queues", len(queues))
+	}
+	const flows, rounds = 32, 8
+	var mu sync.Mutex
+	where := map[uint16]map[int]int{} // source port, queue, packets
+	var group sync.WaitGroup
+	for i, q := range queues {
+		group.Go(func() {
+			batch := make([][]byte, BatchSize)
+			for {
+				n, err := q.ReadBatch(batch)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				for _, f := range batch[:n] {
+					port := uint16(f[20])<<8 | uint16(f[21])
+					if where[port] == nil {
+						where[port] = map[int]int{}
+					}
+					where[port][i]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	used := map[int]bool{}
+	for range flows {
+		c := sender(t, ns)
+		for range rounds {
+			must(c.Write([]byte("hello")))(t)
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	for _, q := range queues {
+		check(t, q.Close())
+	}
+	group.Wait()
+	for port, by := range where {
+		for i, n := range by {
+			used[i] = true
+			if len(by) != 1 || n != rounds {
+				t.Errorf("port %d: packets by queue %v", port, by)
+			}
+		}
+	}
+	if len(where) != flows || len(used) < 2 {
+		t.Errorf("%d flows by %d queues", len(where), len(used))
+	}
+}
+
+// A packet comes out byte for byte, and one that is written arrives.
+func TestTUNPacket(t *testing.T) {
+	ns := namespace(t, "tun")
+	disableIPv6(t, ns)
+	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
+	c := sender(t, ns)
+	must(c.Write([]byte("ping")))(t)
+	batch := make([][]byte, 2)
+	if n := must(q.ReadBatch(batch))(t); n != 1 {
+		t.Fatalf("%d packets", n)
+	}
+	p := batch[0]
+	if len(p) != 32 || p[0] != 0x45 || !bytes.HasSuffix(p, []byte("ping")) {
+		t.Fatalf("read % x", p)
+	}
+	// The answer: addresses and ports change places, which no checksum notices.
+	for i := range 4 {
+		p[12+i], p[16+i] = p[16+i], p[12+i]
+	}
+	p[20], p[21], p[22], p[23] = p[22], p[23], p[20], p[21]
+	copy(p[28:], "ngpi") // so do the text's two words
+	if n, err := q.WriteBatch([][]byte{p, {0x05}, p}); n != 2 || err != nil {
+		t.Errorf("sent %d, %v", n, err)
+	}
+	if got := q.Stats().Refused; got != (Refused{Invalid: 1}) {
+		t.Errorf("refused %+v", got)
+	}
+	answer := make([]byte, 10)
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n := must(c.Read(answer))(t); string(answer[:n]) != "ngpi" {
+		t.Errorf("answer %q", answer[:n])
+	}
+}
+
+func TestTUNAllocatesNothing(t *testing.T) {
+	ns := namespace(t, "tun")
+	disableIPv6(t, ns)
+	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
+	c := sender(t, ns)
+	raw := must(c.SyscallConn())(t)
+	var fd int
+	check(t, raw.Control(func(f uintptr) { fd = int(f) }))
+	batch := make([][]byte, BatchSize)
+	message := []byte("hello")
+	if allocs := testing.AllocsPerRun(100, func() {
+		if _, err := unix.Write(fd, message); err != nil {
+			t.Fatal(err)
+		}
+		n, err := q.ReadBatch(batch)
+		if err == nil {
+			_, err = q.WriteBatch(batch[:n])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations per packet", allocs)
+	}
+	runtime.KeepAlive(c)
+}
+
+func TestTUNCloseEndsReadBatch(t *testing.T) {
+	ns := namespace(t, "tun")
+	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
+	time.AfterFunc(20*time.Millisecond, func() { check(t, q.Close()) })
+	batch := make([][]byte, 1)
+	for {
+		_, err := q.ReadBatch(batch)
+		if errors.Is(err, net.ErrClosed) {
+			break
+		}
+		check(t, err)
+	}
+	if _, err := q.WriteBatch([][]byte{{0x45}}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("WriteBatch after Close returned %v", err)
+	}
+	within(t, ns, func() {
+		if _, err := netlink.LinkByName("tide0"); err == nil {
+			t.Error("the interface is still there")
+		}
+	})
+}
+
+// Down and up again costs only the packets of that time; removal ends the queue.
+func TestTUNLinkFlapAndRemoval(t *testing.T) {
+	ns := namespace(t, "tun")
+	disableIPv6(t, ns)
+	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
+	c := sender(t, ns)
+	set := func(change func(netlink.Link) error) {
+		within(t, ns, func() { check(t, change(must(netlink.LinkByName("tide0"))(t))) })
+	}
+	batch := make([][]byte, BatchSize)
+	set(netlink.LinkSetDown)
+	if n, err := q.WriteBatch([][]byte{{0x45}}); n != 0 || err != nil || q.Stats().Refused.Down != 1 {
+		t.Errorf("WriteBatch to an interface that is down sent %d, %v, %+v", n, err, q.Stats())
+	}
+	time.AfterFunc(20*time.Millisecond, func() {
+		set(netlink.LinkSetUp)
+		must(c.Write([]byte("hello")))(t)
+	})
+	if n := must(q.ReadBatch(batch))(t); n != 1 {
+		t.Errorf("%d packets", n)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { set(netlink.LinkDel) })
+	if _, err := q.ReadBatch(batch); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("ReadBatch returned %v", err)
+	}
+	if _, err := q.WriteBatch([][]byte{make([]byte, 20)}); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("WriteBatch returned %v", err)
+	}
+}
+
+func TestOpenTUNErrors(t *testing.T) {
+	ns := namespace(t, "tun")
+	expect := func(name string, words ...string) {
+		t.Helper()
+		queues, err := OpenTUN(TUNOptions{Name: name})
+		for _, q := range queues {
+			q.Close()
+		}
+		for _, w := range append(words, "packetio: open tun "+name+": ") {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("open %s: %v does not say %q", name, err, w)
+			}
+		}
+	}
+	within(t, ns, func() {
+		taken := must(OpenTUN(TUNOptions{Name: "tide0"}))(t)
+		defer taken[0].Close()
+		expect("tide0", "busy", "another process", "gateway.tun.name")
+		tap := must(water.New(tapConfig("tap0")))(t)
+		defer tap.Close()
+		expect("tap0", "invalid argument", "another kind")
+	})
+	without(t, func() { expect("tide0", "CAP_NET_ADMIN") })
+	withoutDevice(t, func() { expect("tide0", "no such file", "modprobe tun", "/dev/net/tun") })
+}
+
+func tapConfig(name string) water.Config {
+	c := water.Config{DeviceType: water.TAP}
+	c.Name = name
+	return c
+}
+
+// withoutDevice runs f on a thread of its own that sees an empty /dev/net.
+func withoutDevice(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the mounts are the thread's
+		err := errors.Join(
+			unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS),
+			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount("none", "/dev/net", "tmpfs", 0, ""))
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(fmt.Errorf("empty /dev/net: %w", err))
+	}
+}
