@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os/exec"
@@ -55,11 +56,9 @@ func (l *leg) iperf(ctx context.Context, args ...string) (float64, error) {
 			} `json:"sum_received"`
 		}
 	}
-	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
-		return 0, fmt.Errorf("bench: read iperf3's result: %w (%w): %s", err, failed, p.Output())
-	}
-	if result.Error != "" || failed != nil {
-		return 0, fmt.Errorf("bench: run iperf3: %s: %w", result.Error, failed)
+	err = json.Unmarshal(out.Bytes(), &result)
+	if err := errors.Join(failed, err); err != nil {
+		return 0, fmt.Errorf("bench: run iperf3: %w: %s", err, result.Error)
 	}
 	return result.End.Received.Rate, nil
 }

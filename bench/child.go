@@ -61,7 +61,7 @@ type child struct {
 
 // startChild starts a part of the program on a host. It is killed when ctx or the
 // row ends.
-func startChild(ctx context.Context, h *lab.Host, name string, order any) (*child, error) {
+func startChild(ctx context.Context, n node, name string, order any) (*child, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("bench: find own program: %w", err)
@@ -76,7 +76,7 @@ func startChild(ctx context.Context, h *lab.Host, name string, order any) (*chil
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("bench: start %s: %w", name, err)
 	}
-	c.Process, err = h.Start(cmd)
+	c.Process, err = n.Start(cmd)
 	return c, err
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -15,55 +14,7 @@ import (
 const (
 	clientISN = 0x1000_0000 // initial sequence numbers
 	serverISN = 0x2000_0000
-
-	endPort = 443
 )
-
-// Bits of a TCP header's flags (RFC 9293 §3.1).
-const (
-	flagSYN = 0x02
-	flagRST = 0x04
-	flagACK = 0x10
-)
-
-// segment is a TCP segment without options and bytes.
-type segment struct {
-	src, dst netip.AddrPort
-	seq, ack uint32
-	flags    byte
-}
-
-const segmentLength = ethernetLength + ipLength + tcpLength
-
-// write makes f, of segmentLength bytes, the segment's frame.
-func (s segment) write(f []byte, l link) {
-	tcp := writeHeaders(f, l, protocolTCP, s.src.Addr(), s.dst.Addr(), ipLength+tcpLength)
-	clear(tcp)
-	binary.BigEndian.PutUint16(tcp[0:], s.src.Port())
-	binary.BigEndian.PutUint16(tcp[2:], s.dst.Port())
-	binary.BigEndian.PutUint32(tcp[4:], s.seq)
-	binary.BigEndian.PutUint32(tcp[8:], s.ack)
-	tcp[12], tcp[13] = tcpLength/4<<4, s.flags
-	binary.BigEndian.PutUint16(tcp[14:], 0xffff) // window
-	binary.BigEndian.PutUint16(tcp[16:], ^fold(pseudoSum(protocolTCP, s.src.Addr(), s.dst.Addr(), tcp)))
-}
-
-// readSegment reads a frame, if that is what it holds.
-func readSegment(f []byte) (s segment, ok bool) {
-	if len(f) < segmentLength || binary.BigEndian.Uint16(f[12:]) != 0x0800 || f[14] != 0x45 || f[23] != protocolTCP {
-		return s, false
-	}
-	ip, tcp := f[ethernetLength:], f[ethernetLength+ipLength:]
-	s.src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[12:])), binary.BigEndian.Uint16(tcp[0:]))
-	s.dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[16:])), binary.BigEndian.Uint16(tcp[2:]))
-	s.seq, s.ack, s.flags = binary.BigEndian.Uint32(tcp[4:]), binary.BigEndian.Uint32(tcp[8:]), tcp[13]
-	return s, true
-}
-
-// reply returns a segment in answer to s.
-func (s segment) reply(seq uint32, flags byte) segment {
-	return segment{src: s.dst, dst: s.src, seq: seq, ack: s.seq + 1, flags: flags}
-}
 
 // endOrder says what an end is.
 type endOrder struct {
@@ -123,7 +74,7 @@ func runEnd(o endOrder) (endResult, error) {
 
 // calm is how long after a reset no other has to come for all to have come: longer
 // than the second, or 2 %, by which a flow may expire late.
-const calm = 3 * time.Second
+const calm = 2 * time.Second
 
 // receive answers what comes, until resets have come and stopped coming.
 func (e *end) receive() error {
@@ -198,33 +149,6 @@ func (e *end) noteReset(s segment, now int64) {
 	e.seen.Connections = len(e.reset)
 }
 
-// connectionKey tells connections apart at either end: the far address, and the port
-// that the other side is known by.
-func connectionKey(s segment) netip.AddrPort {
-	if farPrefix.Contains(s.src.Addr()) {
-		return netip.AddrPortFrom(s.src.Addr(), s.dst.Port())
-	}
-	return netip.AddrPortFrom(s.dst.Addr(), s.src.Port())
-}
-
-// connection returns the client's segment of connection n.
-func connection(n int, seq, ack uint32, flags byte) segment {
-	var to [4]byte
-	binary.BigEndian.PutUint32(to[:], flowDestination(uint64(n)))
-	return segment{
-		src: netip.AddrPortFrom(craftedAddr, flowPort(uint64(n))),
-		dst: netip.AddrPortFrom(netip.AddrFrom4(to), endPort),
-		seq: seq, ack: ack, flags: flags,
-	}
-}
-
-// connectionOf is the inverse of connection: n by the client's port and the far address.
-func connectionOf(port uint16, far netip.Addr) int {
-	a := far.As4()
-	destination := int(binary.BigEndian.Uint32(a[:])) - int(flowDestination(0))
-	return destination*portsOfDestination + int(port) - firstPort
-}
-
 // openTries is how often a SYN is sent to a server that does not answer.
 const openTries = 10
 
@@ -232,7 +156,7 @@ const openTries = 10
 func (e *end) open() error {
 	for range openTries {
 		unopened := func(n int) bool { return !e.opened[n].Load() }
-		err := e.sendEach(unopened, func(n int) segment { return connection(n, clientISN, 0, flagSYN) })
+		err := e.sendEach(openRate, unopened, func(n int) segment { return connection(n, clientISN, 0, flagSYN) })
 		if err != nil {
 			return err
 		}
@@ -248,15 +172,15 @@ func (e *end) open() error {
 // when that was done.
 func (e *end) refresh() (int64, error) {
 	all := func(int) bool { return true }
-	err := e.sendEach(all, func(n int) segment { return connection(n, clientISN+1, serverISN+1, flagACK) })
+	err := e.sendEach(gentleRate, all, func(n int) segment { return connection(n, clientISN+1, serverISN+1, flagACK) })
 	return monotonic(), err
 }
 
 // openRate is one at which every gateway takes SYN, SYN-ACK and ACK without loss.
-const openRate = 50_000 // segments per second
+const openRate = gentleRate / 3 // connections per second
 
-// sendEach sends a segment for each connection that is chosen.
-func (e *end) sendEach(chosen func(n int) bool, of func(n int) segment) error {
+// sendEach sends a segment for each connection that is chosen, rate of them a second.
+func (e *end) sendEach(rate uint64, chosen func(n int) bool, of func(n int) segment) error {
 	out, start, queued, sent := newBatch(segmentLength), time.Now(), 0, 0
 	for n := range e.Open {
 		if chosen(n) {
@@ -270,7 +194,7 @@ func (e *end) sendEach(chosen func(n int) bool, of func(n int) segment) error {
 			return err
 		}
 		sent, queued = sent+queued, 0
-		pace(start, uint64(sent), openRate)
+		pace(start, uint64(sent), rate)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"time"
@@ -79,6 +80,10 @@ func ping(o pingOrder) (result pingResult, err error) {
 		return result, err
 	}
 	defer unix.Close(fd)
+	timeout := unix.Timeval{Sec: answerTimeout}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+		return result, fmt.Errorf("bench: prepare socket: %w", os.NewSyscallError("setsockopt", err))
+	}
 	stop := stopped()
 	start := monotonic()
 	for n := int64(0); ; n++ {
@@ -104,9 +109,25 @@ func roundTrip(fd int) error {
 	if _, err := unix.Write(fd, message[:]); err != nil {
 		return fmt.Errorf("bench: ping: %w", os.NewSyscallError("write", err))
 	}
-	n, _, err := unix.Recvfrom(fd, message[:], unix.MSG_WAITALL)
-	if err != nil || n != messageSize {
-		return fmt.Errorf("bench: ping: %d bytes came back: %w", n, os.NewSyscallError("recvfrom", err))
+	if err := readMessage(fd, message[:]); err != nil {
+		return fmt.Errorf("bench: ping: %w", err)
+	}
+	return nil
+}
+
+// readMessage fills b from a socket.
+func readMessage(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, _, err := unix.Recvfrom(fd, b, 0)
+		switch {
+		case err == unix.EINTR: // Go's scheduler interrupts threads
+		case err != nil:
+			return os.NewSyscallError("recvfrom", err)
+		case n == 0:
+			return io.ErrUnexpectedEOF
+		default:
+			b = b[n:]
+		}
 	}
 	return nil
 }
@@ -134,13 +155,9 @@ func tcpSocket() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("bench: open socket: %w", err)
 	}
-	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if err == nil {
-		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTimeout})
-	}
-	if err != nil {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		unix.Close(fd)
-		return 0, fmt.Errorf("bench: prepare socket: %w", err)
+		return 0, fmt.Errorf("bench: prepare socket: %w", os.NewSyscallError("setsockopt", err))
 	}
 	return fd, nil
 }
@@ -167,8 +184,7 @@ func pong(o pongOrder) (nothing, error) {
 	defer unix.Close(fd)
 	var message [messageSize]byte
 	for {
-		n, _, err := unix.Recvfrom(fd, message[:], unix.MSG_WAITALL)
-		if err != nil || n != messageSize {
+		if err := readMessage(fd, message[:]); err != nil {
 			return nothing{}, nil // the other end has had enough
 		}
 		if _, err := unix.Write(fd, message[:]); err != nil {

@@ -95,7 +95,7 @@ func (l *leg) addCollections(ctx context.Context, when string) error {
 	for _, one := range all {
 		work, pause = append(work, one.work), append(pause, one.pause)
 	}
-	l.add("garbage collection at "+when+", work", "CPU ms/cycle", median(work))
-	l.add("garbage collection at "+when+", all stopped", "ms/cycle", median(pause))
+	l.note("garbage collection at "+when+", work", "CPU ms/cycle", median(work))
+	l.note("garbage collection at "+when+", all stopped", "ms/cycle", median(pause))
 	return nil
 }

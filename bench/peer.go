@@ -54,18 +54,16 @@ var snatRules = fmt.Sprintf(`table ip nat {
 }`, frontendAddr)
 
 func (nft) start(ctx context.Context, r *row, want load) (gateway, error) {
-	idle := defaultIdle
-	if want.idle != 0 {
-		idle = want.idle
-	}
 	// Flows that were not answered have 30 s by default, less than a leg may take.
-	if err := r.gw.SetSysctl("net.netfilter.nf_conntrack_udp_timeout", strconv.Itoa(int(idle.Seconds()))); err != nil {
+	if err := r.gw.SetSysctl("net.netfilter.nf_conntrack_udp_timeout", strconv.Itoa(int(idleOr(want.idle).Seconds()))); err != nil {
 		return nil, err
 	}
 	return nftGateway{r}, r.loadNFT(ctx, r.gw, snatRules)
 }
 
 type nftGateway struct{ row *row }
+
+const wordSize = 8 // bytes; a bucket of the hash table is a pointer
 
 func (g nftGateway) flows(context.Context) (int, error) {
 	text, err := g.row.gw.Sysctl("net.netfilter.nf_conntrack_count")
@@ -75,8 +73,8 @@ func (g nftGateway) flows(context.Context) (int, error) {
 	return strconv.Atoi(text)
 }
 
-// memory is the slab of connection tracking entries. The hash table is not in it:
-// it is allocated for good, whether there are flows or not.
+// memory is the slab of connection tracking entries, and the hash table, which is
+// there whether there are flows or not.
 func (nftGateway) memory() (int64, error) {
 	f, err := os.Open("/proc/slabinfo")
 	if err != nil {
@@ -85,7 +83,7 @@ func (nftGateway) memory() (int64, error) {
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if size, ok := slabSize(lines.Text(), "nf_conntrack"); ok {
-			return size, nil
+			return size + tableSize*wordSize, nil
 		}
 	}
 	return 0, errors.New("bench: read slab sizes: there is no nf_conntrack")

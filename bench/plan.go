@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"os"
 	"slices"
@@ -70,37 +71,63 @@ func choose[T any](what, list string, all []T, name func(T) string) (chosen []T,
 // legTimeout ends a leg that hangs; the longest, memory, takes half a minute.
 const legTimeout = 2 * time.Minute
 
-// measure goes through all legs. A leg that fails is told and left out; only the
-// end of ctx ends the run.
+// measure goes through all legs, interleaved. A leg that fails is told and left out;
+// only the end of ctx ends the run.
 func (p plan) measure(ctx context.Context) (report, error) {
-	start := time.Now()
+	r := newReport(p)
 	var readings []reading
 	var errs []error
-	for _, m := range p.metrics {
-		for round := range p.rounds {
-			for _, peer := range p.peers {
-				if slices.Contains(m.without, peer.name()) {
-					continue
-				}
-				if ctx.Err() != nil {
-					return newReport(p, start, readings), errors.Join(append(errs, errors.New("bench: interrupted"))...)
-				}
-				fmt.Fprintf(os.Stderr, "%5.0fs  %s, round %d of %d, %s\n", time.Since(start).Seconds(), m.name, round+1, p.rounds, peer.name())
-				got, err := p.leg(ctx, m, peer, round)
-				readings = append(readings, got...)
-				if err != nil {
-					err = fmt.Errorf("bench: measure %s of %s in round %d: %w", m.name, peer.name(), round+1, err)
-					fmt.Fprintln(os.Stderr, err)
-					errs = append(errs, err)
+	for step := range p.steps() {
+		if ctx.Err() != nil {
+			errs = append(errs, errors.New("bench: interrupted"))
+			break
+		}
+		r.Legs++
+		if !waitQuiet(ctx) {
+			r.Noisy++
+		}
+		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(r.Date).Seconds(), step)
+		got, err := p.leg(ctx, step)
+		readings = append(readings, got...)
+		if err != nil {
+			err = fmt.Errorf("bench: measure %s: %w", step, err)
+			fmt.Fprintln(os.Stderr, err)
+			errs = append(errs, err)
+		}
+	}
+	r.Lines = newLines(readings)
+	return r, errors.Join(errs...)
+}
+
+// step is one metric of one peer in one round, from 0.
+type step struct {
+	metric metric
+	peer   peer
+	round  int
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%s of %s, round %d", s.metric.name, s.peer.name(), s.round+1)
+}
+
+// steps yields the steps in their order: peers take turns, and the turns of a
+// metric follow each other.
+func (p plan) steps() iter.Seq[step] {
+	return func(yield func(step) bool) {
+		for _, m := range p.metrics {
+			for round := range p.rounds {
+				for _, peer := range p.peers {
+					if !slices.Contains(m.without, peer.name()) && !yield(step{m, peer, round}) {
+						return
+					}
 				}
 			}
 		}
 	}
-	return newReport(p, start, readings), errors.Join(errs...)
 }
 
-// leg measures one metric on one peer once, on a fresh row.
-func (p plan) leg(ctx context.Context, m metric, peer peer, round int) (_ []reading, err error) {
+// leg takes a step on a fresh row.
+func (p plan) leg(ctx context.Context, s step) (_ []reading, err error) {
 	ctx, cancel := context.WithTimeout(ctx, legTimeout)
 	defer cancel()
 	r, err := newRow()
@@ -108,9 +135,8 @@ func (p plan) leg(ctx context.Context, m metric, peer peer, round int) (_ []read
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	l := &leg{row: r, peer: peer, duration: p.duration, round: round}
-	l.quiet = waitQuiet(ctx)
-	if err := m.measure(ctx, l); err != nil {
+	l := &leg{row: r, peer: s.peer, duration: p.duration, round: s.round}
+	if err := s.metric.measure(ctx, l); err != nil {
 		return l.readings, errors.Join(err, context.Cause(ctx))
 	}
 	return l.readings, nil
@@ -122,8 +148,7 @@ type leg struct {
 	peer     peer
 	gateway  gateway // since start
 	duration time.Duration
-	round    int  // from 0
-	quiet    bool // nothing else used the machine when it began
+	round    int // from 0
 	readings []reading
 }
 
@@ -137,19 +162,22 @@ func (l *leg) start(ctx context.Context, want load) error {
 	return l.verifyPath(l.peer.appearsAs())
 }
 
-// add notes what was measured.
+// add puts a value into a line of the report that compares the peers.
 func (l *leg) add(line, unit string, value float64) {
-	l.readings = append(l.readings, reading{
-		Line: line, Unit: unit, Peer: l.peer.name(), Round: l.round, Value: value, Quiet: l.quiet,
-	})
+	l.readings = append(l.readings, reading{line, unit, l.peer.name(), l.round, value, true})
+}
+
+// note is add for a line whose values explain others: no ratio is made of them.
+func (l *leg) note(line, unit string, value float64) {
+	l.readings = append(l.readings, reading{line, unit, l.peer.name(), l.round, value, false})
 }
 
 // reading is one value of one line of the report.
 type reading struct {
-	Line, Unit, Peer string
-	Round            int
-	Value            float64
-	Quiet            bool
+	line, unit, peer string
+	round            int
+	value            float64
+	compared         bool
 }
 
 // load is what a metric asks of a gateway.
@@ -161,6 +189,13 @@ type load struct {
 
 // defaultIdle is longer than any leg: nothing expires during a measurement.
 const defaultIdle = 4 * time.Minute
+
+func idleOr(d time.Duration) time.Duration {
+	if d == 0 {
+		return defaultIdle
+	}
+	return d
+}
 
 // peer is one way to forward packets.
 type peer interface {

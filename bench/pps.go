@@ -46,7 +46,7 @@ func (l *leg) generatorFloor(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	l.add("generator's floor", "CPU µs/packet", p.busy/p.sent)
+	l.note("generator's floor", "CPU µs/packet", p.busy/p.sent)
 	return p.busy / p.sent, l.undiscard(ctx, l.gw)
 }
 
@@ -67,6 +67,6 @@ func (l *leg) addFlood(what, unit string, p passage, floor float64) error {
 	}
 	l.add(what+", delivered", "k "+unit+"s/s", p.delivered/p.seconds/1000)
 	l.add(what+", cost", "CPU µs/"+unit, (p.busy-floor*p.sent)/p.delivered)
-	l.add(what+", share delivered", "%", 100*p.delivered/p.sent)
+	l.note(what+", share delivered", "%", 100*p.delivered/p.sent)
 	return nil
 }

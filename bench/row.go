@@ -42,35 +42,61 @@ const (
 
 // row is client, gateway and server, each a namespace.
 type row struct {
-	client, gw, server *lab.Host
+	client, gw, server node
 	lab                *lab.Lab
 	dir                string // for the gateway's files; gone with the row
 }
 
+// node is a host of the row, with a netlink socket in its namespace.
+type node struct {
+	*lab.Host
+	netlink *netlink.Handle
+}
+
+func newNode(h *lab.Host) (n node, err error) {
+	n.Host = h
+	err = h.Do(func() (err error) {
+		n.netlink, err = netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+		return err
+	})
+	return n, err
+}
+
 // newRow takes a lab of one host, its gateway and its router, who plays the server,
 // and replaces the bridge between host and gateway by a cable.
-func newRow() (_ *row, err error) {
+func newRow() (*row, error) {
 	l, err := lab.New(lab.Options{Name: labName, Hosts: 1})
 	if err != nil {
 		return nil, err
 	}
-	r := &row{client: l.Hosts[0], gw: l.Gateway, server: l.Router, lab: l}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.close())
-		}
-	}()
-	if r.dir, err = os.MkdirTemp(stateDir, "row-"); err != nil {
-		return nil, fmt.Errorf("bench: make directory: %w", err)
+	r := &row{lab: l}
+	if err := r.build(); err != nil {
+		return nil, errors.Join(err, r.close())
 	}
-	return r, r.build()
+	return r, nil
 }
 
 func (r *row) build() error {
-	for _, step := range []func() error{r.replaceBridge, r.setNeighbours, r.setServer} {
+	for _, step := range []func() error{r.openNodes, r.makeDir, r.replaceBridge, r.setNeighbours, r.setServer} {
 		if err := step(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (r *row) openNodes() (err error) {
+	for n, h := range map[*node]*lab.Host{&r.client: r.lab.Hosts[0], &r.gw: r.lab.Gateway, &r.server: r.lab.Router} {
+		if *n, err = newNode(h); err != nil {
+			return fmt.Errorf("bench: open netlink of %s: %w", h.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *row) makeDir() (err error) {
+	if r.dir, err = os.MkdirTemp(stateDir, "row-"); err != nil {
+		return fmt.Errorf("bench: make directory: %w", err)
 	}
 	return nil
 }
@@ -89,32 +115,32 @@ func (r *row) replaceBridge() error {
 	veth := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: far.Name, PeerHardwareAddr: far.MAC, PeerNamespace: netlink.NsFd(gateway),
 	}
-	err = errors.Join(unplug(r.client, near.Name), unplug(r.gw, far.Name), r.client.Netlink().LinkAdd(veth),
+	err = errors.Join(unplug(r.client, near.Name), unplug(r.gw, far.Name), r.client.netlink.LinkAdd(veth),
 		address(r.client, near), address(r.gw, far))
 	if err != nil {
 		return fmt.Errorf("bench: connect client and gateway: %w", err)
 	}
-	if err := r.client.Netlink().RouteAdd(&netlink.Route{Gw: insideAddr.AsSlice()}); err != nil {
+	if err := r.client.netlink.RouteAdd(&netlink.Route{Gw: insideAddr.AsSlice()}); err != nil {
 		return fmt.Errorf("bench: add client's default route: %w", err)
 	}
 	return nil
 }
 
-func unplug(h *lab.Host, name string) error {
-	link, err := h.Netlink().LinkByName(name)
+func unplug(n node, name string) error {
+	link, err := n.netlink.LinkByName(name)
 	if err != nil {
 		return err
 	}
-	return h.Netlink().LinkDel(link)
+	return n.netlink.LinkDel(link)
 }
 
-func address(h *lab.Host, i lab.Interface) error {
-	link, err := h.Netlink().LinkByName(i.Name)
+func address(n node, i lab.Interface) error {
+	link, err := n.netlink.LinkByName(i.Name)
 	if err != nil {
 		return err
 	}
 	ipnet := &net.IPNet{IP: i.Prefix.Addr().AsSlice(), Mask: net.CIDRMask(i.Prefix.Bits(), 32)}
-	return errors.Join(h.Netlink().AddrAdd(link, &netlink.Addr{IPNet: ipnet}), h.SetUp(i.Name))
+	return errors.Join(n.netlink.AddrAdd(link, &netlink.Addr{IPNet: ipnet}), n.SetUp(i.Name))
 }
 
 // setNeighbours tells everybody who is where, the frontend's address included.
@@ -131,16 +157,16 @@ func (r *row) setNeighbours() error {
 	)
 }
 
-func neighbour(h *lab.Host, iface string, addr netip.Addr, mac net.HardwareAddr) error {
-	link, err := h.Netlink().LinkByName(iface)
+func neighbour(n node, iface string, addr netip.Addr, mac net.HardwareAddr) error {
+	link, err := n.netlink.LinkByName(iface)
 	if err == nil {
-		err = h.Netlink().NeighSet(&netlink.Neigh{
+		err = n.netlink.NeighSet(&netlink.Neigh{
 			LinkIndex: link.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT,
 			IP: addr.AsSlice(), HardwareAddr: mac,
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("bench: set neighbour %s of %s: %w", addr, h.Name, err)
+		return fmt.Errorf("bench: set neighbour %s of %s: %w", addr, n.Name, err)
 	}
 	return nil
 }
@@ -158,17 +184,17 @@ func (r *row) setServer() error {
 // translate.
 func (r *row) routeBack() error {
 	inside := &net.IPNet{IP: net.IPv4(10, 0, 0, 0), Mask: net.CIDRMask(24, 32)}
-	if err := r.server.Netlink().RouteAdd(&netlink.Route{Dst: inside, Gw: outsideAddr.AsSlice()}); err != nil {
+	if err := r.server.netlink.RouteAdd(&netlink.Route{Dst: inside, Gw: outsideAddr.AsSlice()}); err != nil {
 		return fmt.Errorf("bench: add server's route back: %w", err)
 	}
 	return nil
 }
 
 // loadNFT loads an nftables ruleset into a host's namespace.
-func (r *row) loadNFT(ctx context.Context, h *lab.Host, rules string) error {
+func (r *row) loadNFT(ctx context.Context, n node, rules string) error {
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)
-	p, err := h.Start(cmd)
+	p, err := n.Start(cmd)
 	if err != nil {
 		return err
 	}
@@ -214,7 +240,12 @@ func (r *row) verifyPath(want netip.Addr) error {
 // the end of the namespace, the kernel would do that in the background, in the
 // next leg's time.
 func (r *row) close() error {
-	r.gw.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) })
+	for _, n := range []node{r.gw, r.client, r.server} {
+		if n.netlink != nil {
+			n.netlink.ConntrackTableFlush(netlink.ConntrackTable) // fails where nothing is tracked
+			n.netlink.Close()
+		}
+	}
 	err := r.lab.Close()
 	if r.dir != "" {
 		err = errors.Join(err, os.RemoveAll(r.dir))

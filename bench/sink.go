@@ -4,16 +4,14 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"tidegate/e2e/lab"
 )
 
 // discard drops what comes in on an interface before the kernel's stack sees it,
 // all of it or what matches; the interface still counts it, and packet sockets
 // still see it. It is the sink: nothing answers, and a packet costs the least that
 // the kernel can spend on one.
-func (r *row) discard(ctx context.Context, h *lab.Host, iface, match string) error {
-	return r.loadNFT(ctx, h, fmt.Sprintf(`table netdev sink {
+func (r *row) discard(ctx context.Context, n node, iface, match string) error {
+	return r.loadNFT(ctx, n, fmt.Sprintf(`table netdev sink {
 	chain ingress {
 		type filter hook ingress device %q priority 0;
 		%s drop
@@ -22,8 +20,8 @@ func (r *row) discard(ctx context.Context, h *lab.Host, iface, match string) err
 }
 
 // undiscard takes discard back.
-func (r *row) undiscard(ctx context.Context, h *lab.Host) error {
-	return r.loadNFT(ctx, h, "delete table netdev sink")
+func (r *row) undiscard(ctx context.Context, n node) error {
+	return r.loadNFT(ctx, n, "delete table netdev sink")
 }
 
 // snapshot is what the counters of a row say at a moment.
@@ -35,11 +33,11 @@ type snapshot struct {
 }
 
 func (r *row) snapshot() (s snapshot, err error) {
-	client, err := r.client.Netlink().LinkByName(clientLink)
+	client, err := r.client.netlink.LinkByName(clientLink)
 	if err != nil {
 		return s, fmt.Errorf("bench: read counters of client: %w", err)
 	}
-	server, err := r.server.Netlink().LinkByName(serverLink)
+	server, err := r.server.netlink.LinkByName(serverLink)
 	if err != nil {
 		return s, fmt.Errorf("bench: read counters of server: %w", err)
 	}

@@ -74,6 +74,9 @@ func (l *leg) addStorm(client, server endResult, pings pingResult) error {
 	if client.Lost+server.Lost > 0 {
 		return fmt.Errorf("bench: storm: the ends lost %d and %d frames; the machine is too slow or too busy", client.Lost, server.Lost)
 	}
+	if client.Resets == 0 || server.Resets == 0 {
+		return fmt.Errorf("bench: storm: %d resets came to the client and %d to the server", client.Resets, server.Resets)
+	}
 	if client.First < client.Refreshed {
 		return errors.New("bench: storm: connections idled out before all were open; the machine is too slow or too busy")
 	}
@@ -83,12 +86,13 @@ func (l *leg) addStorm(client, server endResult, pings pingResult) error {
 	if len(quiet) == 0 || len(during) == 0 {
 		return errors.New("bench: storm: the unrelated connection stood still")
 	}
-	l.add("storm, first to last reset", "s", float64(last-first)/1e9)
-	l.add("storm, connections reset at the client", "", float64(client.Connections))
-	l.add("storm, connections reset at the server", "", float64(server.Connections))
-	l.add("storm, resets with a wrong number", "", float64(client.Wrong+server.Wrong))
-	l.add("storm, unrelated p99 before", "µs", percentile(quiet, 99))
-	l.add("storm, unrelated p99 during", "µs", percentile(during, 99))
-	l.add("storm, unrelated p99 during ÷ before", "×", percentile(during, 99)/percentile(quiet, 99))
+	l.note("storm, first to last reset", "s", float64(last-first)/1e9)
+	l.note("storm, last reset after its timeout", "s", float64(last-client.Refreshed-int64(stormIdle))/1e9)
+	l.note("storm, connections reset at the client", "", float64(client.Connections))
+	l.note("storm, connections reset at the server", "", float64(server.Connections))
+	l.note("storm, resets with a wrong number", "", float64(client.Wrong+server.Wrong))
+	l.note("storm, unrelated p99 before", "µs", percentile(quiet, 99))
+	l.note("storm, unrelated p99 during", "µs", percentile(during, 99))
+	l.note("storm, unrelated p99 during ÷ before", "×", percentile(during, 99)/percentile(quiet, 99))
 	return nil
 }

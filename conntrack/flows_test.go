@@ -1,7 +1,6 @@
 package conntrack
 
 import (
-	"testing"
 	"time"
 
 	"tidegate/packet"
@@ -29,7 +28,14 @@ var testRule = [testRules]Rule{
 	day:    {Idle: 24 * time.Hour, Reset: true},
 }
 
-func newTable(t testing.TB, maxFlows int, now int64) *Table {
+// tester is a testing.TB or a rapid.T.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Cleanup(func())
+}
+
+func newTable(t tester, maxFlows int, now int64) *Table {
 	t.Helper()
 	table, err := New(maxFlows, testTimers, testRule[:], now)
 	if err != nil {
@@ -53,7 +59,7 @@ func admission(proto packet.Protocol, i uint32, rule uint16) *Admission {
 	return &Admission{Original: o, Translated: x, Inside: true, Rule: rule, Owner: i}
 }
 
-func insert(t testing.TB, table *Table, a *Admission, now int64) Ref {
+func insert(t tester, table *Table, a *Admission, now int64) Ref {
 	t.Helper()
 	r, err := table.Insert(a, now)
 	if err != nil {

@@ -24,12 +24,7 @@ func TestModel(t *testing.T) {
 				room: rapid.IntRange(1, 16).Draw(t, "room"), now: int64(epoch),
 				flows: make(map[packet.Tuple]*modelFlow),
 			}
-			table, err := New(m.room, testTimers, testRule[:], m.now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer table.Close()
-			m.table = table
+			m.table = newTable(t, m.room, m.now)
 			t.Repeat(map[string]func(*rapid.T){
 				"insert": m.insert, "insert another": m.insert, "insert a third": m.insert,
 				"traffic": m.traffic, "more traffic": m.traffic, "still more traffic": m.traffic,

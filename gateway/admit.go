@@ -65,7 +65,10 @@ func translated(t packet.Tuple, ext nat.Endpoint) packet.Tuple {
 // toFrontend decides on a packet to one of the gateway's own addresses.
 func (w *worker) toFrontend(frame []byte, from nexthop.Side, now int64) Verdict {
 	p := &w.p
-	if p.Kind == packet.KindEchoRequest {
+	switch {
+	case from == nexthop.Outside && w.spoofed(p.Src):
+		return DropMartian
+	case p.Kind == packet.KindEchoRequest:
 		return w.echo(frame, from)
 	}
 	rule := w.policy.Inbound(nat.Endpoint{Addr: p.Dst, Port: p.DstPort}, p.Proto)
@@ -83,6 +86,17 @@ func (w *worker) toFrontend(frame []byte, from nexthop.Side, now int64) Verdict 
 	to := p.Tuple
 	to.Dst, to.DstPort = rule.Backend.Addr, rule.Backend.Port
 	return w.admit(frame, &conntrack.Admission{Original: p.Tuple, Translated: to, Rule: rule.Rule}, nexthop.Outside, now)
+}
+
+// spoofed says whether nothing from the outside can truly come from there: it is
+// a member's or the gateway's address, or one that is not answered on that side
+// (RFC 2827, RFC 3704 §2.2). A backend would answer somebody who never asked.
+func (w *worker) spoofed(src packet.Addr) bool {
+	if w.policy.IsMember(src) || w.policy.IsFrontend(src) {
+		return true
+	}
+	_, status := w.port.Router.Hop(src, nexthop.Outside)
+	return status == nexthop.Elsewhere
 }
 
 // hostOwns says whether the packet at hand, to a frontend, is for the host, which

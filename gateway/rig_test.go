@@ -49,9 +49,13 @@ type testRouter struct {
 	status    map[packet.Addr]nexthop.Status
 	local     map[packet.Addr]bool
 	solicited []packet.Addr
+	asked     func() // called by Hop, if not nil
 }
 
 func (r *testRouter) Hop(dst packet.Addr, out nexthop.Side) (*nexthop.Hop, nexthop.Status) {
+	if r.asked != nil {
+		r.asked()
+	}
 	if s := r.status[dst]; s != 0 && s != nexthop.Resolved {
 		return nil, s
 	}
@@ -144,6 +148,9 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 // send hands one IP packet to the gateway from that side and returns its verdict.
 func (r *rig) send(from nexthop.Side, ip []byte) Verdict {
 	r.t.Helper()
+	if r.ports[from].layout.headroom == 0 {
+		return r.sendFrame(from, bytes.Clone(ip))
+	}
 	return r.sendFrame(from, packettest.Ethernet(ip, packettest.Link{VNet: true}))
 }
 

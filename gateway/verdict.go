@@ -18,7 +18,7 @@ const (
 	DropBadHeader    // impossible IPv4 header or total length
 	DropBadChecksum  // the IPv4 header checksum is wrong
 	DropBadTransport // impossible TCP or UDP header
-	DropMartian      // a source that no packet can have, or a destination that none is routed to
+	DropMartian      // a source that no packet can have on that side, or a destination that none is routed to
 	DropWrongSide    // the tuple of a flow, from the side where its sender is not
 	DropNotMember    // from the inside, but in no backend pool
 	DropNoRule       // a pool member without an outbound rule for the protocol

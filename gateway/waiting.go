@@ -42,47 +42,42 @@ func (r *waitingRoom) add(frame []byte, dst packet.Addr, side nexthop.Side, now 
 	return true
 }
 
-// takeAll empties the room.
-func (r *waitingRoom) takeAll() []waitingFrame {
-	all := r.frames
-	r.frames, r.bytes = nil, 0
-	return all
-}
-
 // release sends on what can go by now, keeps what may still, and drops the rest.
 func (c *control) release() error {
-	c.mu.Lock()
-	all := c.waiting.takeAll()
-	c.mu.Unlock()
-	if len(all) == 0 {
-		return nil
-	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	for _, f := range all {
-		c.retry(f)
-	}
+	c.lookThrough()
 	return c.write()
 }
 
-func (c *control) retry(f waitingFrame) {
+// lookThrough holds the lock all the while, so that what comes meanwhile stays
+// behind what waits.
+func (c *control) lookThrough() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	room, all := &c.waiting, c.waiting.frames
+	room.frames, room.bytes = all[:0], 0
+	for _, f := range all {
+		switch v := c.retry(&f); {
+		case v == Waiting:
+			room.frames = append(room.frames, f)
+			room.bytes += len(f.frame)
+		case v.Drop():
+			c.counters.Verdicts[v]++
+		}
+	}
+	clear(all[len(room.frames):])
+}
+
+// retry queues the frame for writing, or says what else becomes of it.
+func (c *control) retry(f *waitingFrame) Verdict {
 	hop, status := c.port.Router.Hop(f.dst, f.side)
-	verdict := DropUnresolved
 	switch {
 	case status == nexthop.Resolved:
 		copy(f.frame[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
 		c.frames[f.side] = append(c.frames[f.side], f.frame)
-		return
-	case status == nexthop.Unresolved && c.now() < f.until:
-		c.mu.Lock()
-		c.waiting.frames = append(c.waiting.frames, f)
-		c.waiting.bytes += len(f.frame)
-		c.mu.Unlock()
-		return
-	case status != nexthop.Unresolved:
-		verdict = statusVerdict[status]
+	case status == nexthop.Unresolved && c.now() >= f.until:
+		return DropUnresolved
 	}
-	c.mu.Lock()
-	c.counters.Verdicts[verdict]++
-	c.mu.Unlock()
+	return statusVerdict[status]
 }

@@ -76,14 +76,15 @@ func announcement(own mac, addr packet.Addr) arp {
 	return arp{op: arpRequest, senderMAC: own, sender: addr, target: addr, destination: broadcast, source: own}
 }
 
-// arpFilter keeps out frames for another host, which a promiscuous interface
-// receives, and those of a VLAN, whose tag the kernel has put aside already.
-func arpFilter() ([]bpf.RawInstruction, error) {
+// arpFilter keeps out frames for another machine, which a promiscuous interface
+// receives, and those that went on to an interface on top of this one, a VLAN or a
+// macvlan, which the kernel shows to sockets of the lower one as well.
+func arpFilter(link int) ([]bpf.RawInstruction, error) {
 	return bpf.Assemble([]bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: unix.PACKET_MULTICAST, SkipTrue: 3},
-		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 1},
+		bpf.LoadExtension{Num: bpf.ExtInterfaceIndex},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(link), SkipTrue: 1},
 		bpf.RetConstant{Val: 256},
 		bpf.RetConstant{Val: 0},
 	})

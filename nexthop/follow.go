@@ -100,16 +100,17 @@ func (t *Table) publish() error {
 	began := time.Now()
 	old := t.Snapshot()
 	next := &Snapshot{links: old.links, routes: old.routes}
-	if err := t.read(next); errors.Is(err, netlink.ErrDumpInterrupted) {
+	err := t.read(next)
+	if err == nil {
+		next.hops = t.hops(next, old)
+	}
+	t.earliest = time.Now().Add(share * time.Since(began))
+	if errors.Is(err, netlink.ErrDumpInterrupted) { // it changed while it was read
 		t.schedule()
 		return nil
-	} else if err != nil {
-		return err
 	}
-	next.hops = t.hops(next, old)
-	t.earliest = time.Now().Add(share * time.Since(began))
-	if next.same(old) {
-		return nil
+	if err != nil || next.same(old) {
+		return err
 	}
 	t.snapshot.Store(next)
 	signal(t.changed)
@@ -135,8 +136,11 @@ func (t *Table) read(next *Snapshot) (err error) {
 			return err
 		}
 	}
+	if err = t.warnOfRules(); err != nil {
+		return err
+	}
 	t.stale, t.lost = false, false
-	return t.warnOfRules()
+	return nil
 }
 
 // hops makes the Hops of all neighbours. One that did not change stays the same

@@ -88,8 +88,7 @@ func (l *lab) flood(b *testing.B, frame []byte) {
 	iov := unix.Iovec{Base: &frame[0], Len: uint64(len(frame))}
 	type message struct {
 		header unix.Msghdr
-		length uint32
-		_      uint32
+		_, _   uint32 // the kernel writes how much it sent
 	}
 	var batch [64]message
 	for i := range batch {

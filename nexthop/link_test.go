@@ -65,6 +65,25 @@ func TestMultipathSkipsDead(t *testing.T) {
 	l.leads(table, "9.9.9.9", Inside, l.client.mac(t, "cl0")) // the next metric's turn
 }
 
+// TestDeadElsewhere: a route over an interface that is not ours counts only while
+// that one has a carrier.
+func TestDeadElsewhere(t *testing.T) {
+	l := newLab(t)
+	third := newNode(t)
+	ok(t, l.in0(l.gateway))
+	l.cable("dmz0", "172.16.0.1/24", third, "th0", "172.16.0.2/24")
+	l.gateway.route(t, "0.0.0.0/0", "172.16.0.2", "dmz0")
+	l.gateway.route(t, "0.0.0.0/0", "203.0.113.254", "out0", func(r *netlink.Route) { r.Priority = 500 })
+	table := l.open()
+	l.status(table, "8.8.8.8", Elsewhere)
+	ok(t, third.LinkSetDown(third.link(t, "th0")))
+	l.leads(table, "8.8.8.8", Outside, l.world.mac(t, "wo0"))
+	ok(t, third.LinkSetUp(third.link(t, "th0")))
+	l.status(table, "8.8.8.8", Elsewhere)
+	ok(t, l.gateway.LinkDel(l.gateway.link(t, "dmz0"))) // its routes go without an event
+	l.leads(table, "8.8.8.8", Outside, l.world.mac(t, "wo0"))
+}
+
 func TestLinkRemoved(t *testing.T) {
 	l := newLab(t)
 	l.gateway.route(t, "0.0.0.0/0", "203.0.113.254", "out0")

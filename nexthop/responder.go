@@ -41,7 +41,7 @@ type responder struct {
 }
 
 func openResponder(t *Table, l Link, side Side) (*responder, error) {
-	filter, err := arpFilter()
+	filter, err := arpFilter(l.Index)
 	if err != nil {
 		return nil, fmt.Errorf("nexthop: assemble ARP filter: %w", err)
 	}

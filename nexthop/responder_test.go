@@ -248,18 +248,23 @@ func TestConflictIsLogged(t *testing.T) {
 	}
 }
 
-// TestARPIgnoresVLANs: a request in another VLAN is not ours to answer; a tag that
-// only carries a priority makes no difference.
-func TestARPIgnoresVLANs(t *testing.T) {
+// TestARPIgnoresOthers: a request in another VLAN, or to an interface on top of ours,
+// is not ours to answer; a tag that only carries a priority makes no difference.
+func TestARPIgnoresOthers(t *testing.T) {
 	l := newLab(t)
+	ok(t, l.gateway.LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE,
+		LinkAttrs: netlink.LinkAttrs{Name: "top0", ParentIndex: l.gateway.link(t, "out0").Attrs().Index}}))
+	ok(t, l.gateway.LinkSetUp(l.gateway.link(t, "top0")))
 	table := l.open()
 	table.Answer(Outside, frontends)
 	w := l.wire(l.world, "wo0", unix.ETH_P_ARP)
-	ask := func(vlan uint16, target string) {
-		w.send(tagged(arp{op: arpRequest, senderMAC: w.own, sender: addr("203.0.113.254"), target: addr(target), destination: broadcast, source: w.own}.frame(), vlan))
+	request := func(to mac, target string) []byte {
+		return arp{op: arpRequest, senderMAC: w.own, sender: addr("203.0.113.254"), target: addr(target), destination: to, source: w.own}.frame()
 	}
-	ask(5, "203.0.113.65")
-	ask(0, frontend)
+	w.send(tagged(request(broadcast, "203.0.113.65"), 5))
+	w.send(request(mac(l.gateway.mac(t, "top0")), "203.0.113.66"))
+	w.send(request(mac{2, 9, 9, 9, 9, 9}, "203.0.113.67"))
+	w.send(tagged(request(broadcast, frontend), 0))
 	if a := w.reply(""); a == nil || net.IP(a.SourceProtAddress).String() != frontend {
 		t.Errorf("answered: %+v", a)
 	}
@@ -275,11 +280,11 @@ func FuzzParseARP(f *testing.F) {
 	f.Add(announcement(mac{2}, 7).frame())
 	f.Add(announcement(mac{2}, 7).reply(mac{3}).frame())
 	f.Add([]byte{})
+	f.Add([]byte("000000000000\b\x060\x01\b\x00x\x040000000000000000000000")) // an address of 120 bytes
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, ok := parseARP(b)
-		var want layers.ARP
-		eth := len(b) >= arpLen && binary.BigEndian.Uint16(b[12:]) == etherTypeARP
-		valid := eth && want.DecodeFromBytes(b[EtherLen:], gopacket.NilDecodeFeedback) == nil &&
+		want, valid := gopacket.NewPacket(b, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeARP).(*layers.ARP)
+		valid = valid && len(b) >= arpLen && binary.BigEndian.Uint16(b[12:]) == etherTypeARP &&
 			want.AddrType == layers.LinkTypeEthernet && want.Protocol == layers.EthernetTypeIPv4 && want.HwAddressSize == 6 && want.ProtAddressSize == 4
 		if ok != valid {
 			t.Fatalf("ok %v, gopacket says %v", ok, valid)

@@ -56,7 +56,7 @@ func Open(o Options) (*Table, error) {
 	t := &Table{log: o.Log, ignore: o.IgnoreRules, asks: asks{wake: make(chan struct{}, 1)},
 		changed: make(chan struct{}, 1), stop: make(chan struct{}),
 		asked: make(map[neighbourKey]time.Time), warned: make(map[string]bool), due: time.NewTimer(0),
-		complaints: rate.Sometimes{Interval: time.Minute}}
+		rereadIn: rereadSoon, complaints: rate.Sometimes{Interval: time.Minute}}
 	if t.log == nil {
 		t.log = slog.Default()
 	}

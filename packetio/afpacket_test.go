@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -292,9 +293,11 @@ func TestLinkFlap(t *testing.T) {
 		if n, err := back.WriteBatch([][]byte{frame(0), frame(0)}); n != 0 || err != nil {
 			t.Errorf("WriteBatch to a link that is down sent %d, %v", n, err)
 		}
-		time.AfterFunc(20*time.Millisecond, func() {
+		var revival sync.WaitGroup
+		revival.Go(func() {
+			time.Sleep(20 * time.Millisecond) // the reader waits by now
 			l.setLink(l.in0, netlink.LinkSetUp)
-			for range 50 { // until the carrier is noticed
+			for range 50 { // the first may come before the carrier is noticed
 				out.WriteBatch([][]byte{frame(flap)})
 				time.Sleep(time.Millisecond)
 			}
@@ -302,7 +305,7 @@ func TestLinkFlap(t *testing.T) {
 		if got := readFrames(t, in, 1); tagOf(got[0]) != flap {
 			t.Errorf("read frame %d, want %d", tagOf(got[0]), flap)
 		}
-		time.Sleep(100 * time.Millisecond)
+		revival.Wait()
 		readFrames(t, in, 1)
 	}
 	if got := in.Stats().LinkDowns; got != 3 {

@@ -198,6 +198,20 @@ func (r *rig) turnPages(q api.FlowQuery, total int) (seen map[string]bool, pages
 	return seen, pages
 }
 
+// crowd begins 60 flows of each of two members, and returns the first one's IDs.
+func (r *rig) crowd() map[string]bool {
+	r.t.Helper()
+	for i := range 60 {
+		r.datagram("10.0.0.10:1000", fmt.Sprintf("198.51.100.7:%d", 1+i))
+		r.datagram("10.0.0.11:1000", fmt.Sprintf("198.51.100.7:%d", 1+i))
+	}
+	ids := make(map[string]bool)
+	for _, f := range r.allFlows("internal=10.0.0.10") {
+		ids[f.ID] = true
+	}
+	return ids
+}
+
 // While pages are turned, flows come and go; those that stay are shown once.
 func TestPagesOfChangingTable(t *testing.T) {
 	r := newRig(t)
@@ -206,14 +220,7 @@ func TestPagesOfChangingTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stays, seen := map[string]bool{}, map[string]int{}
-	for i := range 60 {
-		r.datagram("10.0.0.10:1000", fmt.Sprintf("198.51.100.7:%d", 1+i))
-		r.datagram("10.0.0.11:1000", fmt.Sprintf("198.51.100.7:%d", 1+i))
-	}
-	for _, f := range r.allFlows("internal=10.0.0.10") {
-		stays[f.ID] = true
-	}
+	stays, seen := r.crowd(), map[string]int{}
 	port := 1
 	for q := (api.FlowQuery{Limit: 7}); ; {
 		l, err := r.client.Flows(t.Context(), q)

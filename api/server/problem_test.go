@@ -31,7 +31,6 @@ func TestProblems(t *testing.T) {
 		detail         string
 	}{
 		{"GET", "/v1/flows?limit=0", 400, `parameter limit: "0" is no number in 1–10000`},
-		{"GET", "/v1/flows?limit=10001", 400, "1–10000"},
 		{"GET", "/v1/flows?limit=a", 400, "1–10000"},
 		{"GET", "/v1/flows?cursor=!", 400, `parameter cursor: "!" is not the next of a page`},
 		{"GET", "/v1/flows?cursor=zzzzzzzzzz", 400, "cursor"},
@@ -44,7 +43,6 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/flows?rule=a;state=b", 400, "semicolon"},
 		{"DELETE", "/v1/flows", 400, "a filter is required"},
 		{"DELETE", "/v1/flows?limit=5", 400, `unknown parameter "limit"`},
-		{"DELETE", "/v1/flows?idleOver=5", 400, "no duration"},
 		{"GET", "/v1/ports?by=port", 400, "one of backend, frontend, rule"},
 		{"GET", "/v1/ports?rule=a", 400, `unknown parameter "rule": known are by`},
 		{"GET", "/v1/status?x=1", 400, `unknown parameter "x": there are none here`},

@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket/layers"
+
+	"tidegate/e2e/lab"
+)
+
+// The gateway's host forwards, as routers do. Nothing leaves it untranslated while
+// the gateway runs, nor after it was killed, in either direction; the next one takes
+// over, and tidies up.
+func TestNothingLeaks(t *testing.T) {
+	onEachHost(t, func(r *rig) {
+		r.wantLeakWithoutGateway()
+		r.watch()
+		r.configure(settings{})
+		r.closeWay()
+		before := r.hostState(r.Gateway)
+		r.start(settings{})
+		p := r.connect(r.Hosts[0], r.Servers[0])
+		r.tryToLeak(p)
+		r.wantTranslated()
+		r.crash()
+		r.wantNothingPassesWhileDead(p)
+		r.start(settings{})
+		r.connect(r.Hosts[0], r.Servers[0])
+		r.wantTranslated()
+		r.stop()
+		r.wantHostState(r.Gateway, before)
+	})
+}
+
+// wantLeakWithoutGateway shows that the test can see a leak: the host forwards
+// from a member to the outside, and a packet that comes from there to a member.
+func (r *rig) wantLeakWithoutGateway() {
+	r.Helper()
+	h1, s1 := r.Hosts[0], r.Servers[0]
+	atRouter, atMember := must(r.Router.Capture("wan0"))(r), must(h1.Capture("eth0"))(r)
+	conn := must(h1.Dial(r.Context(), "udp4", netip.AddrPortFrom(s1.Addr, 7).String()))(r)
+	defer conn.Close()
+	must(io.WriteString(conn, line))(r)
+	_, err := atRouter.Wait(r.within(2*time.Second), func(p lab.Packet) bool { return source(p).Addr() == h1.Addr })
+	r.check(err)
+	r.toMember()
+	_, err = atMember.Wait(r.within(2*time.Second), func(p lab.Packet) bool { return source(p).Addr() == s1.Addr })
+	r.check(err)
+}
+
+// toMember sends a datagram from the world to a member's own address, which no
+// honest router would.
+func (r *rig) toMember() {
+	r.Helper()
+	h1, s1 := r.Hosts[0], r.Servers[0]
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: s1.Addr.AsSlice(), DstIP: h1.Addr.AsSlice()}
+	udp := &layers.UDP{SrcPort: 7, DstPort: 40000}
+	r.check(udp.SetNetworkLayerForChecksum(ip))
+	gateway := netip.MustParseAddr("203.0.113.1")
+	r.check(r.Router.Inject("wan0", must(r.Router.Frame("wan0", gateway, ip, udp))(r)))
+}
+
+// tryToLeak makes everybody talk: members, the stranger, the world, and both ends
+// of a connection.
+func (r *rig) tryToLeak(p pair) {
+	r.Helper()
+	s1 := r.Servers[0]
+	for _, conn := range p.ends() {
+		must(io.WriteString(conn, line))(r)
+	}
+	r.toMember()
+	for _, h := range []*lab.Host{r.Hosts[0], r.Hosts[2]} {
+		r.speak(h, s1.Addr)
+	}
+	knock(r, s1, frontend+":"+inboundPort)
+}
+
+// speak sends what a host can send, and does not mind answers.
+func (r *rig) speak(from *lab.Host, to netip.Addr) {
+	r.Helper()
+	knock(r, from, netip.AddrPortFrom(to, 80).String())
+	from.Ping(r.within(20*time.Millisecond), to)
+	conn := must(from.ListenPacket("ip4:sctp", "0.0.0.0"))(r)
+	defer conn.Close()
+	must(conn.WriteTo(make([]byte, 32), &net.IPAddr{IP: to.AsSlice()}))(r)
+	datagrams := must(from.Dial(r.Context(), "udp4", netip.AddrPortFrom(to, 7).String()))(r)
+	defer datagrams.Close()
+	must(io.WriteString(datagrams, line))(r)
+}
+
+func knock(r *rig, from *lab.Host, to string) {
+	if conn, err := from.Dial(r.within(20*time.Millisecond), "tcp4", to); err == nil {
+		conn.Close()
+	}
+}
+
+// wantNothingPassesWhileDead tries for two seconds. The host may speak for itself.
+func (r *rig) wantNothingPassesWhileDead(p pair) {
+	r.Helper()
+	insideBefore, outsideBefore := len(fromGateway(r.inside)), len(fromGateway(r.outside))
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+		r.tryToLeak(p)
+	}
+	time.Sleep(settle)
+	own := []string{"10.0.0.1", "203.0.113.1"}
+	passed := append(fromGateway(r.inside)[insideBefore:], fromGateway(r.outside)[outsideBefore:]...)
+	for _, packet := range passed {
+		if !slices.Contains(own, source(packet).Addr().String()) {
+			r.Errorf("passed while the gateway was dead: %v", packet)
+		}
+	}
+}
+
+// A gateway whose host does not forward works as well, and leaves it so.
+func TestHostThatDoesNotForward(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "packet") // with tun the kernel must forward
+	r.check(r.Gateway.SetSysctl("net.ipv4.ip_forward", "0"))
+	before := r.hostState(r.Gateway)
+	r.watch()
+	r.start(settings{})
+	r.connect(r.Hosts[0], r.Servers[0])
+	r.connectInbound()
+	r.check(r.Gateway.SetSysctl("net.ipv4.ip_forward", "1")) // somebody installs Docker
+	r.tryToLeak(r.connect(r.Hosts[0], r.Servers[0]))
+	time.Sleep(settle)
+	r.wantTranslated()
+	r.check(r.Gateway.SetSysctl("net.ipv4.ip_forward", "0"))
+	r.stop()
+	r.wantHostState(r.Gateway, before)
+}

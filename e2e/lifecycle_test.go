@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// SIGTERM and SIGINT end it, with flows, within two seconds and as if nothing had been.
+func TestSignalsEndIt(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"SIGTERM": sigterm, "SIGINT": sigint} {
+		t.Run(name, func(t *testing.T) {
+			onEachHost(t, func(r *rig) {
+				r.configure(settings{})
+				r.closeWay()
+				before := r.hostState(r.Gateway)
+				r.start(settings{})
+				r.connect(r.Hosts[0], r.Servers[0])
+				began := time.Now()
+				r.check(r.tidegate.Signal(signal))
+				r.check(r.tidegate.Wait())
+				if took := time.Since(began); took > 2*time.Second {
+					r.Errorf("it took %v", took)
+				}
+				r.wantHostState(r.Gateway, before)
+				if left := must(filepath.Glob(r.dir + "/*"))(r); len(left) != 1 {
+					r.Errorf("files beside the configuration: %v", left)
+				}
+			})
+		})
+	}
+}
+
+func TestHangupIsSurvived(t *testing.T) {
+	onEach(t, settings{}, func(r *rig) {
+		p := r.connect(r.Hosts[0], r.Servers[0])
+		r.check(r.tidegate.Signal(syscall.SIGHUP))
+		r.check(r.tidegate.WaitOutput(r.within(2*time.Second), "SIGHUP"))
+		r.exchange(p)
+	})
+}
+
+// A second gateway is refused, says so in one line, and does no harm to the first.
+func TestSecondInstanceIsRefused(t *testing.T) {
+	onEach(t, settings{}, func(r *rig) {
+		p := r.connect(r.Hosts[0], r.Servers[0])
+		before := r.hostState(r.Gateway)
+		other := filepath.Join(r.dir, "other.yaml")
+		r.check(os.WriteFile(other, []byte(settings{}.yaml(r.datapath, filepath.Join(r.dir, "other.sock"))), 0o644))
+		for _, file := range []string{other, r.file()} {
+			o := r.run(r.Gateway, exec.Command(program, "run", "-c", file))
+			if o.status != 1 || len(o.lines()) != 1 || !strings.Contains(o.stderr, "another tidegate") {
+				r.Errorf("a second gateway with %s ended with %+v", filepath.Base(file), o)
+			}
+		}
+		r.wantHostState(r.Gateway, before)
+		r.exchange(p)
+		r.connect(r.Hosts[0], r.Servers[0])
+		r.status()
+	})
+}
+
+// Scripts wait for these lines.
+func TestStartIsLogged(t *testing.T) {
+	onEach(t, settings{}, func(r *rig) {
+		r.stop()
+		log := r.tidegate.Output()
+		for _, line := range []string{"msg=ready ", `msg="datapath chosen" datapath=` + r.datapath + " "} {
+			if n := bytes.Count(log, []byte(line)); n != 1 {
+				r.Errorf("%q is there %d times in:\n%s", line, n, log)
+			}
+		}
+		if bytes.Contains(log, []byte("level=WARN")) || bytes.Contains(log, []byte("level=ERROR")) {
+			r.Errorf("it complained:\n%s", log)
+		}
+	})
+}

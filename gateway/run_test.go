@@ -1,0 +1,173 @@
+package gateway
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tidegate/conntrack"
+	"tidegate/nexthop"
+	"tidegate/packet/packettest"
+)
+
+// TestRun has four workers, traffic both ways, short timeouts, and somebody who
+// lists, counts and kills all the while.
+func TestRun(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	w := newWorld(t, func(o *Options) { o.Rules[ruleEgress].Idle, o.Rules[ruleSSH].Idle = time.Second, time.Second })
+	w.populate()
+	var ends sync.WaitGroup
+	over := make(chan struct{})
+	for _, busy := range []func(n int){
+		func(n int) { w.inject(nexthop.Inside, syn(endpoint("10.0.0.10", uint16(n%50)), server)) },
+		func(n int) {
+			w.inject(nexthop.Inside, packettest.UDP(packettest.Datagram{Src: endpoint("10.0.0.11", uint16(n%16)), Dst: endpoint(serverHost, uint16(n%99)), Payload: "9"}))
+		},
+		func(n int) { w.inject(nexthop.Outside, syn(endpoint(serverHost, uint16(5000+n%50)), frontendSSH)) },
+		func(int) { w.list() },
+		func(n int) { w.kill(uint16(n % 50)) },
+	} {
+		ends.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-over:
+					return
+				case <-time.After(time.Millisecond):
+					busy(n)
+				}
+			}
+		})
+	}
+	time.Sleep(2500 * time.Millisecond)
+	close(over)
+	ends.Wait()
+	w.end()
+	w.verify()
+}
+
+func (w *world) list() {
+	seen := map[conntrack.ID]bool{}
+	w.Flows(0, func(f *conntrack.Flow) bool {
+		if seen[f.ID] {
+			w.t.Errorf("flow %x is listed twice", f.ID)
+		}
+		seen[f.ID] = true
+		return true
+	})
+	if s := w.Snapshot(); s.Flows > s.MaxFlows {
+		w.t.Errorf("%d flows of %d", s.Flows, s.MaxFlows)
+	}
+}
+
+func (w *world) kill(port uint16) {
+	if _, err := w.Kill(func(f *conntrack.Flow) bool { return f.Tuple[0].SrcPort == port }); err != nil {
+		w.t.Errorf("Kill: %v", err)
+	}
+}
+
+// verify compares what the hosts have seen with what is counted.
+func (w *world) verify() {
+	w.t.Helper()
+	s := w.Snapshot()
+	for side := range w.arrived {
+		arrived := w.arrived[side].Load()
+		for i := range w.queues[side] {
+			arrived += int64(len(w.queues[side][i].Sent()))
+		}
+		if out := s.Counters.Traffic[side].PacketsOut; arrived != int64(out) || arrived < 1000 {
+			w.t.Errorf("%v: %d packets arrived, %d are counted", nexthop.Side(side), arrived, out)
+		}
+		if w.resets[side].Load() == 0 {
+			w.t.Errorf("%v: no RST arrived", nexthop.Side(side))
+		}
+	}
+	var made, ended uint64
+	for rule := range s.Counters.Created {
+		for proto := range s.Counters.Created[rule] {
+			made += s.Counters.Created[rule][proto]
+			for _, n := range s.Counters.Closed[rule][proto] {
+				ended += n
+			}
+		}
+	}
+	if made-ended != uint64(s.Flows) {
+		w.t.Errorf("%d flows were made and %d have ended, %d live", made, ended, s.Flows)
+	}
+}
+
+// A gateway that is told to stop in the middle of traffic has nothing to complain of.
+func TestRunEndsCleanlyUnderTraffic(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for range 20 {
+		w := newWorld(t, func(o *Options) { o.Rules[ruleEgress].Idle = time.Second })
+		w.populate()
+		var ends sync.WaitGroup
+		var over atomic.Bool
+		for side, b := range [][]byte{datagram(client, server), ping(serverHost, "203.0.113.5", 1)} {
+			ends.Go(func() {
+				for !over.Load() {
+					w.inject(nexthop.Side(side), b)
+				}
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+		w.end()
+		over.Store(true)
+		ends.Wait()
+	}
+}
+
+var errBroken = errors.New("test: the queue is broken")
+
+type brokenWriter struct{ Writer }
+
+func (brokenWriter) WriteBatch([][]byte) (int, error) { return 0, errBroken }
+
+type brokenReader struct{ Reader }
+
+func (brokenReader) ReadBatch([][]byte) (int, error) { return 0, errBroken }
+
+// Whichever queue fails, Run ends with its error, and everybody else with it.
+func TestRunEndsWithAQueue(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for name, breakIt := range map[string]func(*Options){
+		"worker's writer":  func(o *Options) { o.Workers[0].Writers[nexthop.Outside] = brokenWriter{o.Workers[0].Writers[0]} },
+		"control's writer": func(o *Options) { o.Control.Writers[nexthop.Outside] = brokenWriter{o.Control.Writers[0]} },
+		"worker's reader":  func(o *Options) { o.Workers[1].Reader = brokenReader{o.Workers[1].Reader} },
+		"queue that somebody closed": func(o *Options) {
+			o.Workers[1].Reader.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *Options) { o.Rules[ruleEgress].Idle = time.Second }, breakIt)
+			w.populate()
+			defer func() { close(w.silence); w.hosts.Wait() }()
+			for range 100 {
+				w.inject(nexthop.Inside, syn(client, server))
+			}
+			select {
+			case err := <-w.done:
+				if !errors.Is(err, errBroken) && (err == nil || !strings.Contains(err.Error(), "closed")) {
+					t.Errorf("Run returned %v", err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("Run goes on")
+			}
+		})
+	}
+}
+
+// Kill tells its caller when the resets could not be written.
+func TestKillReportsAFailedWrite(t *testing.T) {
+	r := newRig(t)
+	r.dial(nexthop.Inside, 1, 2)
+	r.control.port.Writers[nexthop.Outside] = brokenWriter{r.control.port.Writers[0]}
+	if n, err := r.Kill(everything); n != 1 || !errors.Is(err, errBroken) {
+		t.Errorf("killed %d: %v", n, err)
+	}
+}
