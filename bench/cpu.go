@@ -109,13 +109,13 @@ func cpuName() string {
 	return runtime.GOARCH
 }
 
-// meminfo returns a line of /proc/meminfo in bytes.
-func meminfo(name string) (int64, error) {
+// availableMemory returns how many bytes the machine could still give away.
+func availableMemory() (int64, error) {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, fmt.Errorf("bench: read memory: %w", err)
 	}
-	return kilobytes(string(b), name)
+	return kilobytes(string(b), "MemAvailable")
 }
 
 var errNoLine = errors.New("no such line")

@@ -26,7 +26,8 @@ type endOrder struct {
 
 // endResult is what an end saw. Times are CLOCK_MONOTONIC in nanoseconds.
 type endResult struct {
-	Refreshed   int64 // when the last connection was used for the last time (client)
+	Opened      int64 // when the last connection was open (client)
+	Refreshed   int64 // when it was used for the last time (client)
 	First, Last int64 // reset
 	Resets      int   // that came
 	Connections int   // that got one or more
@@ -38,15 +39,16 @@ type endResult struct {
 type end struct {
 	endOrder
 	in, out *wire
-	opened  []atomic.Bool // connections that the server has answered, by number
-	count   atomic.Int64  // of them
 	reset   map[netip.AddrPort]struct{}
 	seen    endResult
+
+	confirmed []atomic.Bool // connections that the server has acknowledged, by number
+	count     atomic.Int64  // of them
 }
 
 // runEnd is the child.
 func runEnd(o endOrder) (endResult, error) {
-	e := &end{endOrder: o, opened: make([]atomic.Bool, o.Open), reset: make(map[netip.AddrPort]struct{})}
+	e := &end{endOrder: o, confirmed: make([]atomic.Bool, o.Open), reset: make(map[netip.AddrPort]struct{})}
 	var err error
 	if e.in, err = openWire(o.Interface, receiveAll); err != nil {
 		return e.seen, err
@@ -58,18 +60,26 @@ func runEnd(o endOrder) (endResult, error) {
 	defer e.out.close()
 	received := make(chan error, 1)
 	go func() { received <- e.receive() }()
-	refreshed := int64(0)
-	if o.Open > 0 {
-		if err := e.open(); err != nil {
-			return e.seen, err
-		}
-		if refreshed, err = e.refresh(); err != nil {
-			return e.seen, err
-		}
+	opened, refreshed, err := e.use()
+	if err != nil {
+		return e.seen, err
 	}
 	err = <-received
-	e.seen.Refreshed = refreshed
+	e.seen.Opened, e.seen.Refreshed = opened, refreshed
 	return e.seen, err
+}
+
+// use opens all connections and uses each once more, so that all idle out together.
+// It says when it had done the one and the other. The server's end does nothing by
+// itself.
+func (e *end) use() (opened, refreshed int64, err error) {
+	if err = e.exchangeAll(func(n int) segment { return connection(n, clientISN, 0, flagSYN) }); err != nil {
+		return 0, 0, err
+	}
+	time.Sleep(lossTimeout) // for what is still under way
+	opened = monotonic()
+	err = e.exchangeAll(func(n int) segment { return connection(n, clientISN+1, serverISN+1, flagACK) })
+	return opened, monotonic(), err
 }
 
 // calm is how long after a reset no other has to come for all to have come: longer
@@ -122,14 +132,24 @@ func (e *end) take(s segment, now int64) (reply segment, ok bool) {
 	case s.flags&flagRST != 0:
 		e.noteReset(s, now)
 	case s.flags&(flagSYN|flagACK) == flagSYN:
-		return s.reply(serverISN, flagSYN|flagACK), true
+		return s.reply(serverISN, clientISN+1, flagSYN|flagACK), true
 	case s.flags&flagSYN != 0:
-		if n := connectionOf(s.dst.Port(), s.src.Addr()); n < len(e.opened) && !e.opened[n].Swap(true) {
-			e.count.Add(1)
-		}
-		return s.reply(clientISN+1, flagACK), true
+		return s.reply(clientISN+1, serverISN+1, flagACK), true
+	case e.Open == 0:
+		return s.reply(serverISN+1, clientISN+1, flagACK), true
+	default:
+		e.confirm(s)
 	}
 	return segment{}, false
+}
+
+// confirm notes that what this end sent on a connection came to the server's, and
+// so through the gateway.
+func (e *end) confirm(s segment) {
+	n := connectionOf(s.dst.Port(), s.src.Addr())
+	if n >= 0 && n < len(e.confirmed) && !e.confirmed[n].Swap(true) {
+		e.count.Add(1)
+	}
 }
 
 func (e *end) noteReset(s segment, now int64) {
@@ -149,41 +169,38 @@ func (e *end) noteReset(s segment, now int64) {
 	e.seen.Connections = len(e.reset)
 }
 
-// openTries is how often a SYN is sent to a server that does not answer.
-const openTries = 10
+const (
+	// confirmTries is how often a segment is sent that nothing comes back for.
+	confirmTries = 20
+	// window is how many segments may be under way: as many as keep a gateway busy,
+	// and fewer than its shortest queue holds, the 500 of a TUN interface (tun.c).
+	window = 256
+	// lossTimeout is after how long a segment under way is taken for lost.
+	lossTimeout = 20 * time.Millisecond
+)
 
-// open opens all connections.
-func (e *end) open() error {
-	for range openTries {
-		unopened := func(n int) bool { return !e.opened[n].Load() }
-		err := e.sendEach(openRate, unopened, func(n int) segment { return connection(n, clientISN, 0, flagSYN) })
-		if err != nil {
+// exchangeAll sends each connection's segment and again, until the server has
+// answered to all of them.
+func (e *end) exchangeAll(of func(n int) segment) error {
+	for n := range e.confirmed {
+		e.confirmed[n].Store(false)
+	}
+	e.count.Store(0)
+	for range confirmTries {
+		if err := e.sendUnconfirmed(of); err != nil {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond) // for the answers still under way
-		if e.count.Load() == int64(e.Open) {
+		if e.awaitCount(int64(e.Open)) {
 			return nil
 		}
 	}
-	return fmt.Errorf("bench: open connections: %d of %d are open", e.count.Load(), e.Open)
+	return fmt.Errorf("bench: use connections: %d of %d answer", e.count.Load(), e.Open)
 }
 
-// refresh uses each connection once more, so that all idle out together, and says
-// when that was done.
-func (e *end) refresh() (int64, error) {
-	all := func(int) bool { return true }
-	err := e.sendEach(gentleRate, all, func(n int) segment { return connection(n, clientISN+1, serverISN+1, flagACK) })
-	return monotonic(), err
-}
-
-// openRate is one at which every gateway takes SYN, SYN-ACK and ACK without loss.
-const openRate = gentleRate / 3 // connections per second
-
-// sendEach sends a segment for each connection that is chosen, rate of them a second.
-func (e *end) sendEach(rate uint64, chosen func(n int) bool, of func(n int) segment) error {
-	out, start, queued, sent := newBatch(segmentLength), time.Now(), 0, 0
+func (e *end) sendUnconfirmed(of func(n int) segment) error {
+	out, queued, sent := newBatch(segmentLength), 0, e.count.Load()
 	for n := range e.Open {
-		if chosen(n) {
+		if !e.confirmed[n].Load() {
 			of(n).write(out.frames[queued][:], e.Link)
 			queued++
 		}
@@ -193,8 +210,21 @@ func (e *end) sendEach(rate uint64, chosen func(n int) bool, of func(n int) segm
 		if err := e.out.send(out, queued); err != nil {
 			return err
 		}
-		sent, queued = sent+queued, 0
-		pace(start, uint64(sent), rate)
+		sent, queued = sent+int64(queued), 0
+		if !e.awaitCount(sent - window) {
+			sent = e.count.Load()
+		}
 	}
 	return nil
+}
+
+// awaitCount waits until that many connections are confirmed, but not longer than
+// lossTimeout.
+func (e *end) awaitCount(n int64) bool {
+	for deadline := monotonic() + int64(lossTimeout); e.count.Load() < n; time.Sleep(20 * time.Microsecond) {
+		if monotonic() > deadline {
+			return false
+		}
+	}
+	return true
 }

@@ -9,7 +9,43 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// load is what a metric asks of a gateway.
+type load struct {
+	maxFlows int           // the flows that have to fit; 0: the default
+	idle     time.Duration // after which flows are given up; 0: defaultIdle
+	traceGC  bool          // write a line for each garbage collection
+}
+
+// defaultIdle is longer than any leg: nothing expires during a measurement.
+const defaultIdle = 4 * time.Minute
+
+func idleOr(d time.Duration) time.Duration {
+	if d == 0 {
+		return defaultIdle
+	}
+	return d
+}
+
+// peer is one way to forward packets.
+type peer interface {
+	name() string
+	// appearsAs is the address that the server sees the client under.
+	appearsAs() netip.Addr
+	// start makes the row's gateway forward, and returns when it does. What it
+	// starts ends with the row.
+	start(context.Context, *row, load) (gateway, error)
+}
+
+// gateway is a peer at work.
+type gateway interface {
+	// flows returns how many flows it keeps now.
+	flows(context.Context) (int, error)
+	// memory returns how many bytes it says it uses now, its flows among them.
+	memory() (int64, error)
+}
 
 // peers returns all of them. nftables is what the others are compared with.
 func peers(tidegateProgram string) []peer {

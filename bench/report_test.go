@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"testing"
 	"time"
 
@@ -51,10 +50,10 @@ func TestLinesDifferByUnit(t *testing.T) {
 const sampleTable = `2026-01-02 03:04 · Linux 6.18 · 2 × Model 1 · 2 rounds of 2s
 Medians of the rounds; × is the median of the rounds' ratios to nft.
 
-                          nft         forward         packet         
-  64 flows  k packets/s   250  ×1.00      450  ×1.50     255  ×1.00  
-  share               %   100               –           99.4         
-  64 flows           µs     –               –           1.50         
+                         nft         forward         packet
+  64 flows  k packets/s  250  ×1.00      450  ×1.50     255  ×1.00
+  share               %  100               –           99.4
+  64 flows           µs    –               –           1.50
 
 1 of 5 legs began while something else used the machine; distrust CPU times.
 `
@@ -82,5 +81,3 @@ func TestJSONHoldsTheWholeReport(t *testing.T) {
 		t.Error(diff)
 	}
 }
-
-func TestX(t *testing.T) { sample().print(os.Stdout, "table") }

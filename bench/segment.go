@@ -46,9 +46,9 @@ func readSegment(f []byte) (s segment, ok bool) {
 	return s, true
 }
 
-// reply returns a segment in answer to s.
-func (s segment) reply(seq uint32, flags byte) segment {
-	return segment{src: s.dst, dst: s.src, seq: seq, ack: s.seq + 1, flags: flags}
+// reply returns a segment in the other direction.
+func (s segment) reply(seq, ack uint32, flags byte) segment {
+	return segment{src: s.dst, dst: s.src, seq: seq, ack: ack, flags: flags}
 }
 
 // Connections are numbered like the flows of the flood.

@@ -70,24 +70,43 @@ const warmUp = 300 * time.Millisecond
 // flood lets the generator run and says what happened after the warm-up. Flows as
 // in floodOrder.
 func (l *leg) flood(ctx context.Context, flows uint64) (passage, error) {
+	idle, err := l.snapshot()
+	if err != nil {
+		return passage{}, err
+	}
 	generator, err := startChild(ctx, l.client, "flood", l.floodOrder(flows))
 	if err != nil {
 		return passage{}, err
 	}
 	defer generator.Close()
-	if err := sleep(ctx, warmUp); err != nil {
+	if err := l.awaitFlood(ctx, idle, generator); err != nil {
 		return passage{}, err
 	}
-	before, err := l.snapshot()
+	before, err := l.snapshotAfter(ctx, warmUp)
 	if err != nil {
 		return passage{}, err
 	}
-	if err := sleep(ctx, l.duration); err != nil {
-		return passage{}, err
-	}
-	after, err := l.snapshot()
-	if err == nil && after.sent == before.sent {
-		err = fmt.Errorf("bench: flood: nothing is sent: %s", generator.Output())
-	}
+	after, err := l.snapshotAfter(ctx, l.duration)
 	return before.until(after), err
+}
+
+func (r *row) snapshotAfter(ctx context.Context, d time.Duration) (snapshot, error) {
+	if err := sleep(ctx, d); err != nil {
+		return snapshot{}, err
+	}
+	return r.snapshot()
+}
+
+// awaitFlood waits until more is sent than a host sends by itself.
+func (r *row) awaitFlood(ctx context.Context, idle snapshot, generator *child) error {
+	for range 500 {
+		now, err := r.snapshotAfter(ctx, 10*time.Millisecond)
+		if err != nil {
+			return err
+		}
+		if now.sent-idle.sent > batchSize {
+			return nil
+		}
+	}
+	return fmt.Errorf("bench: flood: nothing is sent: %s", generator.Output())
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,7 +57,9 @@ func smoke(t *testing.T, peers, metrics string) []reading {
 		readings = append(readings, got...)
 	}
 	for _, r := range readings {
-		if r.value <= 0 {
+		// CPU time is the machine's, and what else runs there now may even make a
+		// gateway's share negative.
+		if r.value <= 0 && !strings.HasPrefix(r.unit, "CPU") {
 			t.Errorf("%s of %s is %v %s", r.line, r.peer, r.value, r.unit)
 		}
 	}
@@ -184,7 +187,7 @@ func TestConnectionKey(t *testing.T) {
 	there := connection(7, 0, 0, flagSYN)
 	translated := there
 	translated.src = netip.AddrPortFrom(frontendAddr, 1024)
-	if connectionKey(there) != connectionKey(there.reply(0, flagACK)) {
+	if connectionKey(there) != connectionKey(there.reply(0, 0, flagACK)) {
 		t.Error("the two directions of a connection have different keys")
 	}
 	if connectionKey(translated) == connectionKey(there) {

@@ -10,7 +10,7 @@ import (
 const (
 	stormFlows = 100_000
 	// stormIdle leaves time to open them all and to see how quiet it was before.
-	stormIdle     = 8 * time.Second
+	stormIdle     = 10 * time.Second
 	stormPatience = 4 * stormIdle
 	pingInterval  = 2 * time.Millisecond
 )
@@ -86,6 +86,7 @@ func (l *leg) addStorm(client, server endResult, pings pingResult) error {
 	if len(quiet) == 0 || len(during) == 0 {
 		return errors.New("bench: storm: the unrelated connection stood still")
 	}
+	l.note("storm, all connections used within", "s", float64(client.Refreshed-client.Opened)/1e9)
 	l.note("storm, first to last reset", "s", float64(last-first)/1e9)
 	l.note("storm, last reset after its timeout", "s", float64(last-client.Refreshed-int64(stormIdle))/1e9)
 	l.note("storm, connections reset at the client", "", float64(client.Connections))

@@ -68,7 +68,7 @@ func (e *endpoint) receive(p *packet.Parsed, scale int8) bool {
 func (e *endpoint) take(p *packet.Parsed) bool {
 	end := p.Seq + p.Len()
 	if p.Len() == 0 {
-		return p.Seq != e.rcv // a keepalive asks
+		return after(e.rcv, p.Seq) // a keepalive asks
 	}
 	if after(p.Seq, e.rcv) || !after(end, e.rcv) {
 		return true

@@ -29,7 +29,6 @@ func TestExact(t *testing.T) {
 
 // compare holds at every moment: all that the ends send passes the Table.
 func (c *conn) compare(t *rapid.T) {
- cnt["compare"]++; for d,e:=range c.ends { if e.max-e.una>65535 {cnt["big"]++}; if e.max-e.una>1<<20 {cnt["huge"]++}; if e.edge==e.nxt {cnt["closed"]++}; if len(c.ends[d].inbox)>3 {cnt["queue"]++}; if e.una!=e.nxt {cnt["inflight"]++}; if int32(e.nxt)>=0 && int32(e.una)<0 {cnt["wrap"]++}}
 	f := c.table.Flow(c.ref, c.now)
 	if f.State != Established {
 		t.Fatalf("state %v", f.State)

@@ -50,19 +50,31 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	onEach(t, settings{}, func(r *rig) {
 		p := r.connect(r.Hosts[0], r.Servers[0])
 		before := r.hostState(r.Gateway)
-		other := filepath.Join(r.dir, "other.yaml")
-		r.check(os.WriteFile(other, []byte(settings{}.yaml(r.datapath, filepath.Join(r.dir, "other.sock"))), 0o644))
-		for _, file := range []string{other, r.file()} {
+		second := func(file string) {
+			r.Helper()
 			o := r.run(r.Gateway, exec.Command(program, "run", "-c", file))
 			if o.status != 1 || len(o.lines()) != 1 || !strings.Contains(o.stderr, "another tidegate") {
 				r.Errorf("a second gateway with %s ended with %+v", filepath.Base(file), o)
 			}
+		}
+		second(r.file())
+		second(r.other(r.datapath))
+		if r.datapath == "packet" {
+			second(r.other("auto"))
 		}
 		r.wantHostState(r.Gateway, before)
 		r.exchange(p)
 		r.connect(r.Hosts[0], r.Servers[0])
 		r.status()
 	})
+}
+
+// other is a configuration for the same host with an API of its own.
+func (r *rig) other(datapath string) (file string) {
+	r.Helper()
+	file = filepath.Join(r.dir, "other-"+datapath+".yaml")
+	r.check(os.WriteFile(file, []byte(settings{}.yaml(datapath, filepath.Join(r.dir, "other.sock"))), 0o644))
+	return file
 }
 
 // Scripts wait for these lines.

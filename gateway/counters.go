@@ -60,7 +60,7 @@ func (c *Counters) countOut(side nexthop.Side, frames [][]byte, headroom int) {
 func (c *Counters) countIn(side nexthop.Side, frame []byte, headroom int) {
 	t := &c.Traffic[side]
 	t.PacketsIn++
-	t.BytesIn += uint64(len(frame) - headroom)
+	t.BytesIn += uint64(max(0, len(frame)-headroom))
 }
 
 func (c *Counters) clone() Counters {

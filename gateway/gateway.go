@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,10 +106,19 @@ func New(o Options) (*Gateway, error) {
 // It closes the workers' queues.
 func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, w := range g.workers {
-		group.Go(w.run)
+	run := func(serve func(context.Context) error) {
+		group.Go(func() error {
+			err := serve(ctx)
+			if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+				return nil // closed below; one worker's queue may be what others write to
+			}
+			return err
+		})
 	}
-	group.Go(func() error { return g.control.run(ctx) })
+	for _, w := range g.workers {
+		run(w.run)
+	}
+	run(g.control.run)
 	group.Go(func() error {
 		<-ctx.Done()
 		for _, w := range g.workers {

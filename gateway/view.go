@@ -44,7 +44,7 @@ func (g *Gateway) Snapshot() Snapshot {
 	}
 	for _, l := range g.policy.Leases() {
 		s.Leases = append(s.Leases, LeaseCounts{
-			Rule: l.Rule, Member: l.Member, Protocol: l.Protocol, Opened: l.Opened, Failed: l.Failed,
+			Rule: l.Rule, Member: l.Member, Protocol: l.Protocol, Opened: l.Opened(), Failed: l.Failed,
 			Blocks: append([]nat.PortBlock(nil), l.Blocks...),
 		})
 	}

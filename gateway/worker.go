@@ -1,8 +1,7 @@
 package gateway
 
 import (
-	"errors"
-	"net"
+	"context"
 
 	"tidegate/conntrack"
 	"tidegate/nat"
@@ -39,13 +38,10 @@ func newWorker(g *Gateway, p Port) *worker {
 	return w
 }
 
-// run forwards until the queue is closed.
-func (w *worker) run() error {
+// run forwards until a queue fails or is closed.
+func (w *worker) run(context.Context) error {
 	for {
 		n, err := w.port.Reader.ReadBatch(w.frames[:])
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -91,6 +87,9 @@ func (w *worker) send(frame []byte, side nexthop.Side) {
 // decide says what becomes of one packet, and which side it came from.
 func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
 	from := w.port.Side
+	if len(frame) < w.layout.headroom {
+		return DropTruncated, from
+	}
 	if fault := packet.Decode(frame[w.layout.headroom:], &w.p); fault != packet.FaultNone {
 		return faultVerdict[fault], from
 	}

@@ -44,16 +44,16 @@ func hasState(p packet.Protocol, s conntrack.State) bool {
 	return p == packet.TCP
 }
 
-// countLease counts a block at its own frontend. Flows are counted by lease
-// alone, so they go to the frontend that is used first.
+// countLease counts a block at its own frontend. A flow that got no port has
+// none: it counts at the frontend that is tried first.
 func (c *Collector) countLease(f *families, l *gateway.LeaseCounts) {
 	backend, proto := l.Member.String(), l.Protocol.String()
 	for i, b := range l.Blocks {
 		frontend := c.frontend(b.Frontend)
 		f.allocated.add(float64(b.Count), frontend, backend, proto)
 		f.used.add(float64(b.Used), frontend, backend, proto)
+		f.connections.add(float64(b.Opened), frontend, backend, proto, "successful")
 		if i == 0 {
-			f.connections.add(float64(l.Opened), frontend, backend, proto, "successful")
 			f.connections.add(float64(l.Failed), frontend, backend, proto, "failed")
 		}
 	}

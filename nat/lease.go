@@ -41,7 +41,6 @@ type Lease struct {
 	Blocks   []PortBlock
 	Failed   uint64   // flows that got no port
 	Refused  Endpoint // where the last of them wanted to go
-	Opened   uint64   // flows that got one
 
 	total    int
 	used     int                // ports with a flow
@@ -64,11 +63,19 @@ type mapping struct {
 	flows uint32
 }
 
-// Total and Used return how many ports the lease has, and how many have a flow.
+// Total returns how many ports the lease has.
 func (l *Lease) Total() int { return l.total }
 
 // Used returns how many ports have a flow, live or held.
 func (l *Lease) Used() int { return l.used }
+
+// Opened returns how many flows have been given a port.
+func (l *Lease) Opened() (n uint64) {
+	for _, b := range l.Blocks {
+		n += b.Opened
+	}
+	return n
+}
 
 // Allocate finds the external endpoint for a new flow with that tuple, whose
 // source is the member. evict tells that a spent flow has the port for this
@@ -101,7 +108,7 @@ func (l *Lease) Hold(ext Endpoint, internal uint16) {
 		b.Used++
 	}
 	l.flows[i]++
-	l.Opened++
+	b.Opened++
 	if l.Protocol != packet.TCP {
 		m := l.mappings[internal]
 		l.mappings[internal] = mapping{int32(i), m.flows + 1}
@@ -126,19 +133,49 @@ func (l *Lease) Release(ext Endpoint, internal uint16) {
 	}
 }
 
-// searchTCP looks from a random place on (RFC 6056 §3.3.1) through every port
-// once. A port without any flow needs no question.
+// order yields every port once: frontend by frontend, in each from a random
+// place on (RFC 6056 §3.3.1).
+func (l *Lease) order(yield func(i int) bool) {
+	for first := 0; first < l.total; {
+		n := l.sameFrontend(first)
+		start := rand.IntN(n)
+		for k := range n {
+			i := start + k
+			if i >= n {
+				i -= n
+			}
+			if !yield(first + i) {
+				return
+			}
+		}
+		first += n
+	}
+}
+
+// sameFrontend returns how many ports from first on, where a frontend's begin,
+// are of one frontend.
+func (l *Lease) sameFrontend(first int) (n int) {
+	at, frontend := 0, packet.Addr(0)
+	for _, b := range l.Blocks {
+		if at == first {
+			frontend = b.Frontend
+		}
+		if at >= first && b.Frontend == frontend {
+			n += b.Count
+		}
+		at += b.Count
+	}
+	return n
+}
+
+// searchTCP looks at every port once. A port without any flow needs no question.
 func (l *Lease) searchTCP(t *packet.Tuple, seq uint32, tr Tracker, now int64) (found int, evict bool) {
 	remote := Endpoint{t.Dst, t.DstPort}
 	if l.full.remote == remote && now < l.full.until {
 		return -1, false
 	}
-	spent, start := -1, rand.IntN(l.total)
-	for n := range l.total {
-		i := start + n
-		if i >= l.total {
-			i -= l.total
-		}
+	spent := -1
+	for i := range l.order {
 		if l.flows[i] == 0 {
 			return i, false
 		}
@@ -169,9 +206,8 @@ func (l *Lease) mapPort(internal uint16) int {
 	if l.used == l.total {
 		return -1
 	}
-	start := rand.IntN(l.total)
-	for n := range l.total {
-		if i := (start + n) % l.total; l.flows[i] == 0 {
+	for i := range l.order {
+		if l.flows[i] == 0 {
 			return i
 		}
 	}

@@ -17,7 +17,8 @@ type PortBlock struct {
 	Frontend packet.Addr
 	First    uint16
 	Count    int
-	Used     int // ports with a flow
+	Used     int    // ports with a flow
+	Opened   uint64 // flows that were given one of them
 }
 
 // inventory deals out the blocks of frontends, in order.

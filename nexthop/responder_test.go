@@ -285,7 +285,8 @@ func FuzzParseARP(f *testing.F) {
 		a, ok := parseARP(b)
 		want, valid := gopacket.NewPacket(b, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeARP).(*layers.ARP)
 		valid = valid && len(b) >= arpLen && binary.BigEndian.Uint16(b[12:]) == etherTypeARP &&
-			want.AddrType == layers.LinkTypeEthernet && want.Protocol == layers.EthernetTypeIPv4 && want.HwAddressSize == 6 && want.ProtAddressSize == 4
+			binary.BigEndian.Uint16(b[14:]) == arpEthernet && // gopacket keeps only its low byte
+			want.Protocol == layers.EthernetTypeIPv4 && want.HwAddressSize == 6 && want.ProtAddressSize == 4
 		if ok != valid {
 			t.Fatalf("ok %v, gopacket says %v", ok, valid)
 		}

@@ -1,8 +1,6 @@
 package packetio
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -41,7 +39,7 @@ const (
 
 func newLab(t *testing.T, mtu int) *lab {
 	t.Helper()
-	l := &lab{t: t, client: namespace(t, "client"), middle: namespace(t, "middle"), server: namespace(t, "server")}
+	l := &lab{t: t, client: namespace(t), middle: namespace(t), server: namespace(t)}
 	l.c0, l.in0 = l.pair(l.client, "c0", "in0", mtu)
 	l.s0, l.out0 = l.pair(l.server, "s0", "out0", mtu)
 	l.address(l.client, l.c0, clientIP, serverIP, l.in0.mac)
@@ -49,23 +47,15 @@ func newLab(t *testing.T, mtu int) *lab {
 	return l
 }
 
-// namespace makes a named network namespace that goes with the test.
-func namespace(t *testing.T, role string) netns.NsHandle {
+// namespace makes a network namespace without a name, which goes with the test's
+// process at the latest.
+func namespace(t *testing.T) (ns netns.NsHandle) {
 	t.Helper()
-	var id [4]byte
-	rand.Read(id[:])
-	name := "tg-packetio-" + role + "-" + hex.EncodeToString(id[:])
-	var ns netns.NsHandle
 	keepNamespace(t, func() (err error) {
-		ns, err = netns.NewNamed(name)
+		ns, err = netns.New()
 		return err
 	})
-	t.Cleanup(func() {
-		ns.Close()
-		if err := netns.DeleteNamed(name); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { check(t, ns.Close()) })
 	within(t, ns, func() { check(t, netlink.LinkSetUp(must(netlink.LinkByName("lo"))(t))) })
 	return ns
 }

@@ -39,7 +39,7 @@ func openTun(t *testing.T, ns netns.NsHandle, o TUNOptions, address string) []*T
 //
 //	client tide0 10.99.0.1 ─ queues ─ 10.99.0.2 tide1 server
 func TestTCPThroughTUN(t *testing.T) {
-	client, server := namespace(t, "client"), namespace(t, "server")
+	client, server := namespace(t), namespace(t)
 	a := openTun(t, client, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
 	b := openTun(t, server, TUNOptions{Name: "tide%d"}, serverIP+"/24")[0]
 	if a.Name() != "tide0" || b.Name() != "tide0" || a.MTU() != 1500 || a.Layout() != (Layout{}) {
@@ -90,66 +90,87 @@ func disableIPv6(t *testing.T, ns netns.NsHandle) {
 	within(t, ns, func() { check(t, writeProc("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")) })
 }
 
-// Packets go in and out of every queue; all of a flow come by one.
+// Several queues share the packets, and all of a flow come by one.
 func TestTUNQueues(t *testing.T) {
-	ns := namespace(t, "tun")
+	ns := namespace(t)
 	disableIPv6(t, ns)
 	queues := openTun(t, ns, TUNOptions{Name: "tide0", Queues: 3}, clientIP+"/24")
 	if len(queues) != 3 {
 		t.Fatalf("%d queues", len(queues))
 	}
 	const flows, rounds = 32, 8
-	var mu sync.Mutex
-	where := map[uint16]map[int]int{} // source port, queue, packets
-	var group sync.WaitGroup
+	var total sync.WaitGroup
+	total.Add(flows * rounds)
+	seen := make([]map[uint16]int, len(queues)) // packets by source port
+	var readers sync.WaitGroup
 	for i, q := range queues {
-		group.Go(func() {
-			batch := make([][]byte, BatchSize)
-			for {
-				n, err := q.ReadBatch(batch)
-				if err != nil {
-					return
-				}
-				mu.Lock()
-				for _, f := range batch[:n] {
-					port := uint16(f[20])<<8 | uint16(f[21])
-					if where[port] == nil {
-						where[port] = map[int]int{}
-					}
-					where[port][i]++
-				}
-				mu.Unlock()
-			}
+		seen[i] = map[uint16]int{}
+		readers.Go(func() {
+			readAll(q, func(p []byte) {
+				seen[i][uint16(p[20])<<8|uint16(p[21])]++
+				total.Done()
+			})
 		})
 	}
-	used := map[int]bool{}
+	var ports []uint16
 	for range flows {
 		c := sender(t, ns)
+		ports = append(ports, uint16(c.LocalAddr().(*net.UDPAddr).Port))
 		for range rounds {
 			must(c.Write([]byte("hello")))(t)
 		}
 	}
-	time.Sleep(50 * time.Millisecond)
+	total.Wait()
 	for _, q := range queues {
 		check(t, q.Close())
 	}
-	group.Wait()
-	for port, by := range where {
-		for i, n := range by {
-			used[i] = true
-			if len(by) != 1 || n != rounds {
-				t.Errorf("port %d: packets by queue %v", port, by)
-			}
+	readers.Wait()
+	expectTogether(t, seen, ports, rounds)
+}
+
+// readAll hands every frame to f until the queue is closed.
+func readAll(q interface{ ReadBatch([][]byte) (int, error) }, f func([]byte)) {
+	batch := make([][]byte, BatchSize)
+	for {
+		n, err := q.ReadBatch(batch)
+		if err != nil {
+			return
+		}
+		for _, frame := range batch[:n] {
+			f(frame)
 		}
 	}
-	if len(where) != flows || len(used) < 2 {
-		t.Errorf("%d flows by %d queues", len(where), len(used))
+}
+
+// expectTogether checks that each flow came by one queue, whole, and that more than
+// one queue had some.
+func expectTogether[flow comparable](t *testing.T, seen []map[flow]int, flows []flow, each int) {
+	t.Helper()
+	busy := 0
+	for _, s := range seen {
+		if len(s) > 0 {
+			busy++
+		}
+	}
+	if busy < 2 {
+		t.Errorf("%d queues had something to do", busy)
+	}
+	for _, f := range flows {
+		var by []int
+		for _, s := range seen {
+			if s[f] > 0 {
+				by = append(by, s[f])
+			}
+		}
+		if len(by) != 1 || by[0] != each {
+			t.Errorf("flow %v: %v packets by queue, want %d by one", f, by, each)
+		}
 	}
 }
 
 // A packet comes out byte for byte, and one that is written arrives.
 func TestTUNPacket(t *testing.T) {
-	ns := namespace(t, "tun")
+	ns := namespace(t)
 	disableIPv6(t, ns)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
 	c := sender(t, ns)
@@ -182,7 +203,7 @@ func TestTUNPacket(t *testing.T) {
 }
 
 func TestTUNAllocatesNothing(t *testing.T) {
-	ns := namespace(t, "tun")
+	ns := namespace(t)
 	disableIPv6(t, ns)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
 	c := sender(t, ns)
@@ -209,9 +230,10 @@ func TestTUNAllocatesNothing(t *testing.T) {
 }
 
 func TestTUNCloseEndsReadBatch(t *testing.T) {
-	ns := namespace(t, "tun")
+	ns := namespace(t)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
-	time.AfterFunc(20*time.Millisecond, func() { check(t, q.Close()) })
+	closed := make(chan error)
+	time.AfterFunc(20*time.Millisecond, func() { closed <- q.Close() })
 	batch := make([][]byte, 1)
 	for {
 		_, err := q.ReadBatch(batch)
@@ -220,6 +242,7 @@ func TestTUNCloseEndsReadBatch(t *testing.T) {
 		}
 		check(t, err)
 	}
+	check(t, <-closed)
 	if _, err := q.WriteBatch([][]byte{{0x45}}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("WriteBatch after Close returned %v", err)
 	}
@@ -232,7 +255,7 @@ func TestTUNCloseEndsReadBatch(t *testing.T) {
 
 // Down and up again costs only the packets of that time; removal ends the queue.
 func TestTUNLinkFlapAndRemoval(t *testing.T) {
-	ns := namespace(t, "tun")
+	ns := namespace(t)
 	disableIPv6(t, ns)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
 	c := sender(t, ns)
@@ -261,7 +284,7 @@ func TestTUNLinkFlapAndRemoval(t *testing.T) {
 }
 
 func TestOpenTUNErrors(t *testing.T) {
-	ns := namespace(t, "tun")
+	ns := namespace(t)
 	expect := func(name string, words ...string) {
 		t.Helper()
 		queues, err := OpenTUN(TUNOptions{Name: name})

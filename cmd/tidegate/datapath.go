@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
+
 	"tidegate/config"
 	"tidegate/gateway"
 	"tidegate/nexthop"
@@ -54,8 +56,17 @@ func openDatapath(c *config.Config, p *plan, log *slog.Logger) (*datapath, error
 			return d, nil
 		}
 		refused = append(refused, fmt.Errorf("datapath %s: %w", candidate.name, err))
+		if mistaken(err) {
+			break
+		}
 	}
 	return nil, errors.Join(refused...)
+}
+
+// mistaken says that it is not the host that does not allow a datapath: taking
+// another would hide the operator's mistake.
+func mistaken(err error) bool {
+	return errors.Is(err, errRunning) || errors.As(err, new(netlink.LinkNotFoundError))
 }
 
 func reason(c *config.Config, refused []error) string {
@@ -168,12 +179,14 @@ func (d *datapath) drops() map[string]uint64 {
 	return map[string]uint64{"rx-overflow": overflow, "tx-refused": refused}
 }
 
+var errRunning = errors.New("another tidegate has taken that in this network namespace")
+
 // claim makes this the only gateway of its kind in the network namespace: an
 // abstract unix socket belongs to one, and goes with the process.
 func (d *datapath) claim(name string) error {
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "@tidegate/" + name, Net: "unixgram"})
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("another tidegate already runs on %s in this network namespace; stop it first", name)
+		return fmt.Errorf("claim %s: %w; stop it first", name, errRunning)
 	}
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", name, err)

@@ -53,11 +53,12 @@ func demo(ctx context.Context, w io.Writer, datapath string) (err error) {
 	for _, scene := range []func(*stage) error{
 		(*stage).web, (*stage).datagrams, (*stage).ping, (*stage).inbound, (*stage).stranger, (*stage).idle,
 	} {
-		if err := scene(s); err != nil {
-			return errors.Join(err, s.gatewayLog())
-		}
+		err := scene(s)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return errors.New("demo: interrupted")
+		}
+		if err != nil {
+			return errors.Join(err, s.gatewayLog())
 		}
 	}
 	return errors.Join(s.out.err, s.sumUp())

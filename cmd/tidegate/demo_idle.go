@@ -89,6 +89,10 @@ func expectations(client, server net.Conn) (expect [2]uint32, err error) {
 }
 
 func (s *stage) awaitResets(client, server net.Conn, began time.Time) error {
+	defer context.AfterFunc(s.ctx, func() {
+		client.Close()
+		server.Close()
+	})()
 	type outcome struct {
 		at  time.Time
 		err error

@@ -1,0 +1,153 @@
+package packetio
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestCloseEndsReadBatch(t *testing.T) {
+	l := newLab(t, 1500)
+	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
+	write(t, out, udp(l.c0.mac, l.in0.mac, 60, 1, 42))
+	batch := make([][]byte, BatchSize)
+	must(in.ReadBatch(batch))(t)
+	last := batch[0]
+
+	ended := make(chan error)
+	go func() {
+		_, err := in.ReadBatch(make([][]byte, 1))
+		ended <- err
+	}()
+	time.Sleep(20 * time.Millisecond) // time to park in; either way the outcome is the same
+	check(t, in.Close())
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ReadBatch returned %v, want net.ErrClosed", err)
+	}
+	last[0]++ // whoever is still at work on a frame must not crash
+	if _, err := in.ReadBatch(batch); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ReadBatch after Close returned %v", err)
+	}
+	if _, err := in.WriteBatch([][]byte{last}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("WriteBatch after Close returned %v", err)
+	}
+	check(t, in.Close())
+	in.Stats()
+}
+
+// Close leaves no socket behind: one that stays in a fan-out group would go on
+// taking its share.
+func TestCloseFreesSocket(t *testing.T) {
+	l := newLab(t, 1500)
+	sockets := func() (n int) {
+		within(t, l.middle, func() {
+			b := must(os.ReadFile("/proc/thread-self/net/packet"))(t)
+			n = strings.Count(string(b), "\n") - 1
+		})
+		return n
+	}
+	files := func() int { return len(must(os.ReadDir("/proc/self/fd"))(t)) }
+	before := files()
+	for range 3 {
+		in := l.open(l.middle, PacketOptions{Interface: l.in0.name, Fanout: 7})
+		if n := sockets(); n != 1 {
+			t.Fatalf("%d packet sockets while one queue is open", n)
+		}
+		check(t, in.Close())
+		if n := sockets(); n != 0 {
+			t.Fatalf("%d packet sockets after Close", n)
+		}
+	}
+	if after := files(); after > before {
+		t.Errorf("%d files open, %d before", after, before)
+	}
+}
+
+func TestLinkFlap(t *testing.T) {
+	l := newLab(t, 1500)
+	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+	back := l.open(l.middle, PacketOptions{Interface: l.in0.name, TxOnly: true})
+	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
+	frame := func(tag uint64) []byte { return udp(l.c0.mac, l.in0.mac, 60, 1, tag) }
+	write(t, out, frame(1))
+	readFrames(t, in, 1)
+	for flap := range uint64(3) {
+		l.setLink(l.in0, netlink.LinkSetDown)
+		if n, err := back.WriteBatch([][]byte{frame(0), frame(0)}); n != 0 || err != nil {
+			t.Errorf("WriteBatch to a link that is down sent %d, %v", n, err)
+		}
+		var revival sync.WaitGroup
+		revival.Go(func() {
+			time.Sleep(20 * time.Millisecond) // the reader waits by now
+			l.setLink(l.in0, netlink.LinkSetUp)
+			for range 50 { // the first may come before the carrier is noticed
+				out.WriteBatch([][]byte{frame(flap)})
+				time.Sleep(time.Millisecond)
+			}
+		})
+		if got := readFrames(t, in, 1); tagOf(got[0]) != flap {
+			t.Errorf("read frame %d, want %d", tagOf(got[0]), flap)
+		}
+		revival.Wait()
+		readFrames(t, in, 1)
+	}
+	if got := in.Stats().LinkDowns; got != 3 {
+		t.Errorf("the link went down %d times, want 3", got)
+	}
+	if got := back.Stats().Refused; got != (Refused{Down: 6}) {
+		t.Errorf("refused %+v, want 6 for the link", got)
+	}
+}
+
+func TestInterfaceRemoved(t *testing.T) {
+	l := newLab(t, 1500)
+	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+	back := l.open(l.middle, PacketOptions{Interface: l.in0.name, TxOnly: true})
+	time.AfterFunc(20*time.Millisecond, func() { l.setLink(l.in0, netlink.LinkDel) })
+	_, err := in.ReadBatch(make([][]byte, 1))
+	if !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "packetio: read in0: ") {
+		t.Errorf("ReadBatch returned %v", err)
+	}
+	_, err = back.WriteBatch([][]byte{udp(l.in0.mac, l.c0.mac, 60, 1, 0)})
+	if !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "packetio: write in0: ") {
+		t.Errorf("WriteBatch returned %v", err)
+	}
+}
+
+func TestOpenPacketErrors(t *testing.T) {
+	l := newLab(t, 1500)
+	expect := func(o PacketOptions, cause error, words ...string) {
+		t.Helper()
+		q, err := OpenPacket(o)
+		if err == nil {
+			q.Close()
+			t.Errorf("open %s: no error", o.Interface)
+			return
+		}
+		for _, w := range append(words, "packetio: open "+o.Interface+": ") {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("open %s: %q does not say %q", o.Interface, err, w)
+			}
+		}
+		if cause != nil && !errors.Is(err, cause) {
+			t.Errorf("open %s: %q is not %v", o.Interface, err, cause)
+		}
+	}
+	within(t, l.middle, func() {
+		expect(PacketOptions{Interface: "eth7"}, ErrNoInterface, "no such interface; ", "gateway.inside.interface", "lo, ", "in0")
+		check(t, netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tun9", Flags: net.FlagUp}, Mode: netlink.TUNTAP_MODE_TUN}))
+		check(t, netlink.LinkSetUp(must(netlink.LinkByName("tun9"))(t)))
+		expect(PacketOptions{Interface: "tun9"}, nil, "not an Ethernet interface")
+		check(t, netlink.LinkSetDown(must(netlink.LinkByName(l.in0.name))(t)))
+		expect(PacketOptions{Interface: l.in0.name}, ErrLinkDown, "is down; run: ip link set in0 up")
+	})
+	without(t, func() { expect(PacketOptions{Interface: "lo"}, unix.EPERM, "CAP_NET_RAW") })
+}
