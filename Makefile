@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # What the tests and the demo run beside Go: program and Debian package.
-TOOLS := curl:curl ping:iputils-ping ss:iproute2 nft:nftables
+TOOLS := sysctl:procps curl:curl ping:iputils-ping ss:iproute2 nft:nftables
 BENCH_TOOLS := $(TOOLS) iperf3:iperf3
 
 .PHONY: demo test build check lint unit race e2e fuzz bench soak tools bench-tools clean help
