@@ -94,7 +94,7 @@ func TestOpening(t *testing.T) {
 			< SA 0 ack 1
 			> A 1 ack 2
 			= SYN_RECEIVED
-			> A 0x40000000 ack 1
+			> A 0x40000000 ack 2
 			= SYN_RECEIVED
 			> A 1 ack 1
 			= ESTABLISHED`},
@@ -107,6 +107,31 @@ func TestOpening(t *testing.T) {
 			# the challenge ACK
 			< A 1 ack 1
 			= ESTABLISHED >end 1 >ack 1 <end 1 <ack 1 expires 4m`},
+		{"stranger's SYN before the SYN-ACK", resets, `
+			> S 0
+			< S 0x40000000
+			< SA 0 ack 1
+			> A 1 ack 1
+			= ESTABLISHED >end 1 >ack 1 <end 1 <ack 1`},
+		{"stranger's SYN to the client before the last ACK", resets, `
+			> S 0
+			< SA 0 ack 1
+			< S 0x40000000
+			> A 1 ack 1
+			= ESTABLISHED >end 1 >ack 1 <end 1 <ack 1`},
+		{"stranger's SYN to the server before the last ACK", resets, `
+			> S 0
+			< SA 0 ack 1
+			> S 0x40000000
+			> A 1 ack 1
+			= ESTABLISHED >end 1 >ack 1 <end 1 <ack 1`},
+		{"the client begins anew before the last ACK", resets, `
+			> S 0
+			< SA 0 ack 1
+			> S -0x40000000
+			< SA 0x20000000 ack -0x3fffffff
+			> A -0x3fffffff ack 0x20000001
+			= ESTABLISHED >end -0x3fffffff >ack 0x20000001 <end 0x20000001 <ack -0x3fffffff`},
 		{"half-open gives up silently", resets, `
 			> S 0
 			+ 30s

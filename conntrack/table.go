@@ -3,7 +3,6 @@ package conntrack
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -82,7 +81,7 @@ func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
 }
 
 func (t *Table) allocate(maxFlows int) (err error) {
-	if maxFlows < 1 || bits.Len(uint(maxFlows)) > 30 {
+	if maxFlows < 1 || maxFlows > 1<<30 {
 		return fmt.Errorf("conntrack: %d flows is outside 1–2³⁰", maxFlows)
 	}
 	if t.index, err = newIndex(2*maxFlows, [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}); err != nil {
@@ -187,10 +186,9 @@ func (t *Table) fill(slot uint32, a *Admission, reply *packet.Tuple, now int64) 
 	if a.Original.Proto == packet.TCP {
 		state = SynSent
 	}
-	original := reply.Reverse()
 	back := a.Original.Reverse()
 	t.entries[slot] = entry{
-		{key: a.Original, rewrite: packet.NewRewrite(a.Original, original), last: ms, wscale: noSyn, meta: uint8(state)},
+		{key: a.Original, rewrite: packet.NewRewrite(a.Original, a.Translated), last: ms, wscale: noSyn, meta: uint8(state)},
 		{key: *reply, rewrite: packet.NewRewrite(*reply, back), last: ms, wscale: noSyn, meta: uint8(state)},
 	}
 	if a.Inside {

@@ -44,23 +44,22 @@ func (t *Table) observeTCP(r Ref, p *packet.Parsed) {
 func (t *Table) observeSyn(r Ref, p *packet.Parsed) {
 	e := &t.entries[r.slot()]
 	me, peer := &e[r.Direction()], &e[r.Direction()^1]
+	answers := p.Flags&packet.ACK != 0
 	switch state := me.state(); {
-	case state == SynSent || state == SynReceived:
+	case state == SynSent:
+	case state == SynReceived && (answers || r.Direction() == Original): // a bare one could be a stranger's
 	case t.reopens(r, p):
 		t.restart(r)
 	default:
 		return
 	}
-	if p.Flags&packet.ACK != 0 && peer.maxEnd-p.Ack > maxSynPayload {
-		return // not an answer to the SYN that has passed
+	if answers && peer.maxEnd-p.Ack > maxSynPayload {
+		return // not to the SYN that has passed
 	}
-	end := p.Seq + p.Len()
-	if again := me.wscale != noSyn && me.maxEnd-end <= minWindow; !again { // again, it may lack data (RFC 7413) and options
-		me.maxEnd, me.wscale = end, p.WScale
-		peer.meta &^= acked
-	}
-	if p.Flags&packet.ACK != 0 {
-		me.acknowledge(p.Ack)
+	me.synchronize(p)
+	if answers {
+		me.maxAck = p.Ack
+		me.meta |= acked
 	}
 	if r.Direction() == Reply && me.state() == SynSent {
 		t.become(r.slot(), SynReceived)
@@ -98,6 +97,14 @@ func (t *Table) restart(r Ref) {
 	t.become(r.slot(), SynSent)
 }
 
+// synchronize takes over the number and the window scale of a SYN, unless it is
+// the last one sent again: that may lack data (RFC 7413) and options.
+func (h *half) synchronize(p *packet.Parsed) {
+	if end := p.Seq + p.Len(); h.wscale == noSyn || h.maxEnd-end > minWindow {
+		h.maxEnd, h.wscale = end, p.WScale
+	}
+}
+
 // acknowledge notes what this end has acknowledged: first of all the other's SYN.
 func (h *half) acknowledge(ack uint32) {
 	if h.meta&acked == 0 || after(ack, h.maxAck) {
@@ -115,8 +122,14 @@ func (t *Table) establish(slot uint32) {
 }
 
 func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
-	me := t.half(r)
-	if me.state() < SynReceived || !t.plausible(r, p) {
+	me, peer := t.half(r), t.half(r^1)
+	switch state := me.state(); {
+	case state < SynReceived:
+		return
+	case t.plausible(r, p):
+	case state == SynReceived && me.meta&acked == 0 && p.Ack == peer.maxEnd:
+		me.maxEnd = p.Seq // it knows the number of the other end: the SYN after its own was a stranger's
+	default:
 		return
 	}
 	me.acknowledge(p.Ack)

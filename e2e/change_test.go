@@ -35,7 +35,7 @@ func (r *rig) wantWay(p pair, mac string) {
 	r.Helper()
 	wire := must(r.Gateway.Capture("out0"))(r)
 	defer wire.Close()
-	r.eventually(soon, "packets go to "+mac, func() bool {
+	r.eventually(2*time.Second, "packets go to "+mac, func() bool {
 		r.exchange(p)
 		for _, c := range wire.Packets() {
 			ethernet, _ := c.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)

@@ -21,7 +21,7 @@ func TestNothingLeaks(t *testing.T) {
 		r.wantLeakWithoutGateway()
 		r.watch()
 		r.configure(settings{})
-		r.closeWay()
+		r.setGuardRoutes()
 		before := r.hostState(r.Gateway)
 		r.start(settings{})
 		p := r.connect(r.Hosts[0], r.Servers[0])

@@ -17,7 +17,7 @@ func TestSignalsEndIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onEachHost(t, func(r *rig) {
 				r.configure(settings{})
-				r.closeWay()
+				r.setGuardRoutes()
 				before := r.hostState(r.Gateway)
 				r.start(settings{})
 				r.connect(r.Hosts[0], r.Servers[0])
@@ -91,4 +91,25 @@ func TestStartIsLogged(t *testing.T) {
 			r.Errorf("it complained:\n%s", log)
 		}
 	})
+}
+
+// On a host that allows no packet sockets auto takes the next, and says why.
+func TestAutoTakesWhatHostAllows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "tun")
+	r.watch()
+	r.configure(settings{})
+	r.setGuardRoutes()
+	r.check(os.WriteFile(r.file(), []byte(settings{}.yaml("auto", r.socket())), 0o644))
+	r.launch("setpriv", "--bounding-set", "-all,+net_admin")
+	r.awaitReady()
+	r.setTunnelRoutes()
+	r.connect(r.Hosts[0], r.Servers[0])
+	r.connectInbound()
+	if s := r.status(); s.Datapath != "tun" || !strings.Contains(s.DatapathReason, "packet") {
+		r.Errorf("datapath %s, because %s", s.Datapath, s.DatapathReason)
+	}
+	if n := bytes.Count(r.tidegate.Output(), []byte(`msg="datapath chosen" datapath=tun `)); n != 1 {
+		r.Errorf("the choice is logged %d times:\n%s", n, r.tidegate.Output())
+	}
 }

@@ -30,10 +30,10 @@ func runAll(m *testing.M) (status int) {
 	if os.Geteuid() != 0 {
 		return complain(errors.New("network namespaces need root: go test -exec sudo ./e2e"))
 	}
+	defer func() { os.RemoveAll(scratch) }()
 	if err := prepare(); err != nil {
 		return complain(err)
 	}
-	defer os.RemoveAll(scratch)
 	status = m.Run()
 	if err := leftBehind(); err != nil {
 		return complain(err)
@@ -79,7 +79,7 @@ func build() error {
 		}
 		return os.WriteFile(program, content, 0o755)
 	}
-	cmd := exec.Command("go", "build", "-o", program, "tidegate/cmd/tidegate")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", program, "tidegate/cmd/tidegate")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build tidegate: %w\n%s", err, out)

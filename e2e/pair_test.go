@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tidegate/api"
 	"tidegate/e2e/lab"
 )
 
@@ -138,18 +138,18 @@ func (r *rig) wantTold(conn net.Conn, timeout time.Duration) {
 	}
 }
 
-// soon is "at once" on a busy machine.
-const soon = 500 * time.Millisecond
+// soon is "at once" on a busy machine: before a kernel's first SYN or ARP request
+// is repeated, which would hide that it was lost.
+const soon = 900 * time.Millisecond
 
 // flow returns what the gateway knows of the connection.
-func (r *rig) flow(p pair) (f struct{ Internal, External, Remote netip.AddrPort }) {
+func (r *rig) flow(p pair) api.Flow {
 	r.Helper()
 	flows := r.flows("internal=" + p.inside.LocalAddr().String())
 	if len(flows) != 1 {
 		r.Fatalf("%v has %d flows", p.inside.LocalAddr(), len(flows))
 	}
-	f.Internal, f.External, f.Remote = flows[0].Internal, flows[0].External, flows[0].Remote
-	return f
+	return flows[0]
 }
 
 // wantNoFlow waits until the gateway has forgotten what the FILTER words say.

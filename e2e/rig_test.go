@@ -25,7 +25,7 @@ type rig struct {
 	tidegate        *lab.Process
 	client          *api.Client
 	inside, outside *lab.Capture // the gateway's two cables, seen from their far ends; nil before watch
-	closed          bool         // the way past the gateway, with datapath tun
+	guarded         bool         // the routes that keep packets from passing by are set
 }
 
 var datapaths = []string{"packet", "tun"}
@@ -82,10 +82,10 @@ func (r *rig) watch() {
 func (r *rig) start(s settings) {
 	r.Helper()
 	r.configure(s)
-	r.closeWay()
+	r.setGuardRoutes()
 	r.launch()
 	r.awaitReady()
-	r.openWay()
+	r.setTunnelRoutes()
 }
 
 func (r *rig) configure(s settings) {
@@ -93,10 +93,11 @@ func (r *rig) configure(s settings) {
 	r.check(os.WriteFile(r.file(), []byte(s.yaml(r.datapath, r.socket())), 0o644))
 }
 
-// launch starts the program and waits for nothing.
-func (r *rig) launch() {
+// launch starts the program, by another one if that is given, and waits for nothing.
+func (r *rig) launch(by ...string) {
 	r.Helper()
-	r.tidegate = must(r.Gateway.Start(exec.Command(program, "run", "-c", r.file())))(r)
+	args := append(by, program, "run", "-c", r.file())
+	r.tidegate = must(r.Gateway.Start(exec.Command(args[0], args[1:]...)))(r)
 }
 
 func (r *rig) awaitReady() {
@@ -124,20 +125,20 @@ func (r *rig) routes() (before, ready string) {
 	return before, ready
 }
 
-// closeWay does with datapath tun what an operator does before the gateway runs.
-func (r *rig) closeWay() {
+// setGuardRoutes does with datapath tun what an operator does before the gateway runs.
+func (r *rig) setGuardRoutes() {
 	r.Helper()
-	if r.datapath != "tun" || r.closed {
+	if r.datapath != "tun" || r.guarded {
 		return
 	}
 	before, _ := r.routes()
 	r.shell(r.Gateway, before)
 	r.shell(r.Router, "ip route add "+frontend+"/32 via 203.0.113.1")
-	r.closed = true
+	r.guarded = true
 }
 
-// openWay does the rest.
-func (r *rig) openWay() {
+// setTunnelRoutes does the rest.
+func (r *rig) setTunnelRoutes() {
 	r.Helper()
 	if r.datapath == "tun" {
 		_, ready := r.routes()

@@ -136,9 +136,6 @@ func opens(p *packet.Parsed) bool {
 
 // admit makes the flow and sends its first packet.
 func (w *worker) admit(frame []byte, a *conntrack.Admission, from nexthop.Side, now int64) Verdict {
-	if w.expires() {
-		return w.timeExceeded(frame, from, now)
-	}
 	ref, err := w.table.Insert(a, now)
 	switch {
 	case errors.Is(err, conntrack.ErrFull):

@@ -174,3 +174,27 @@ func TestLinkHeader(t *testing.T) {
 		t.Errorf("to the outside: % x", got)
 	}
 }
+
+// What the gateway makes itself asks nothing of the device, also where the
+// memory for it held something else before.
+func TestOwnFramesHaveNoOffload(t *testing.T) {
+	r := newRig(t)
+	dying := packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: strings.Repeat("\xff", 600), IP: packettest.IP{TTL: 1}})
+	for range 2 {
+		w := r.ports[nexthop.Inside]
+		w.forwardBatch([][]byte{partial(dying), framed(edited(datagram(client, server), func(b []byte) { b[8] = 1 })), partial(dying)}, r.clock)
+		if err := w.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.sent[nexthop.Inside]) != 3 {
+			t.Fatalf("%d errors were sent", len(r.sent[nexthop.Inside]))
+		}
+		for _, f := range r.sent[nexthop.Inside] {
+			if vnet := f[:packettest.VNetLen]; !bytes.Equal(vnet, make([]byte, packettest.VNetLen)) {
+				t.Errorf("the offload header is % x", vnet)
+			}
+		}
+		r.take(nexthop.Inside)
+		dying = edited(datagram(client, server), func(b []byte) { b[8] = 0 })
+	}
+}

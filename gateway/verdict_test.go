@@ -92,6 +92,7 @@ var verdictCases = []verdictCase{
 	{want: DropMartian, name: "multicast source", from: nexthop.Outside, packet: datagram("224.0.0.1:1", publicUDP)},
 	{want: DropMartian, name: "broadcast source", packet: datagram("255.255.255.255:1", server)},
 	{want: DropMartian, name: "land", from: nexthop.Outside, packet: syn("203.0.113.5:2222", "203.0.113.5:2222")},
+	{want: DropMartian, name: "land from the inside", packet: datagram("10.0.0.10:1", "10.0.0.10:2")},
 	{want: DropMartian, name: "loopback destination", packet: datagram(client, "127.0.0.1:53")},
 	{want: DropMartian, name: "reserved destination", packet: datagram(client, "240.0.0.1:53")},
 	{want: DropMartian, name: "no destination", packet: datagram(client, "0.0.0.0:53")},

@@ -158,7 +158,7 @@ func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now
 // way returns the next hop of the packet at hand to dst on the other side, if it
 // is known, and whether the packet can go there. The sender is told why not.
 func (w *worker) way(frame []byte, dst packet.Addr, from nexthop.Side, now int64) (*nexthop.Hop, Verdict) {
-	if w.hop == packet.TakeTTL && w.p.TTL <= 1 {
+	if w.expires() {
 		return nil, w.timeExceeded(frame, from, now)
 	}
 	hop, status := w.port.Router.Hop(dst, opposite(from))

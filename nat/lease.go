@@ -46,16 +46,26 @@ type Lease struct {
 	used     int                // ports with a flow
 	flows    []uint32           // per port; made when the first is needed
 	mappings map[uint16]mapping // by the member's own port: UDP and ICMP
-	full     struct {           // the last search that found nothing
-		remote Endpoint
-		until  int64 // nothing is searched for that remote before
-	}
+	full     map[Endpoint]int64 // destinations without a port, and until when that stands
+	paid     int64              // when the failed searches so far will have been paid for
 }
 
-// searchPause is how long a search that found nothing stands, for each port it
-// looked at: a member that knocks on a full destination costs at most a
-// hundredth of a core, whatever the size of its lease.
-const searchPause = 10_000 // ns; a look takes about 0.1 µs
+const (
+	// searchPause is how long a search that found nothing stands, for each port
+	// it looked at, on top of those before it: a member that knocks on full
+	// destinations costs at most a hundredth of a core, whatever the size of its
+	// lease and however many they are.
+	searchPause = 10_000 // ns; a look takes about 0.1 µs
+
+	// maxFull bounds Lease.full. To fill one destination takes as many flows as
+	// there are ports, so that more at a time have hardly room in a flow table.
+	maxFull = 1024
+
+	// choosy is how many ports a search looks at for an unused one before it
+	// makes do with a spent one, where every port has flows: a client in a loop
+	// has nothing but spent ones.
+	choosy = 64
+)
 
 // mapping is an endpoint-independent one: it lives as long as any of its flows.
 type mapping struct {
@@ -84,6 +94,7 @@ func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ex
 	if l.flows == nil {
 		l.flows = make([]uint32, l.total)
 		l.mappings = make(map[uint16]mapping)
+		l.full = make(map[Endpoint]int64)
 	}
 	i := -1
 	if l.Protocol == packet.TCP {
@@ -134,21 +145,39 @@ func (l *Lease) Release(ext Endpoint, internal uint16) {
 }
 
 // order yields every port once: frontend by frontend, in each from a random
-// place on (RFC 6056 §3.3.1).
+// place on (RFC 6056 §3.3.1) and by a random step, lest the ports in use form runs
+// that many a search has to get through.
 func (l *Lease) order(yield func(i int) bool) {
 	for first := 0; first < l.total; {
 		n := l.sameFrontend(first)
-		start := rand.IntN(n)
-		for k := range n {
-			i := start + k
-			if i >= n {
-				i -= n
-			}
+		i, step := rand.IntN(n), 0
+		for range n {
 			if !yield(first + i) {
 				return
 			}
+			if step == 0 {
+				step = stride(n)
+			}
+			if i += step; i >= n {
+				i -= n
+			}
 		}
 		first += n
+	}
+}
+
+// stride returns a random step that leads to every one of n places, n even: one
+// that has no factor in common with n.
+func stride(n int) int {
+	for {
+		a, b := n, 2*rand.IntN(n/2)+1
+		step := b
+		for b != 0 {
+			a, b = b, a%b
+		}
+		if a == 1 {
+			return step
+		}
 	}
 }
 
@@ -171,10 +200,10 @@ func (l *Lease) sameFrontend(first int) (n int) {
 // searchTCP looks at every port once. A port without any flow needs no question.
 func (l *Lease) searchTCP(t *packet.Tuple, seq uint32, tr Tracker, now int64) (found int, evict bool) {
 	remote := Endpoint{t.Dst, t.DstPort}
-	if l.full.remote == remote && now < l.full.until {
+	if now < l.full[remote] {
 		return -1, false
 	}
-	spent := -1
+	spent, looks := -1, 0
 	for i := range l.order {
 		if l.flows[i] == 0 {
 			return i, false
@@ -185,11 +214,23 @@ func (l *Lease) searchTCP(t *packet.Tuple, seq uint32, tr Tracker, now int64) (f
 		case Spent:
 			spent = i
 		}
+		if looks++; looks >= choosy && spent >= 0 && l.used == l.total {
+			break
+		}
 	}
 	if spent < 0 {
-		l.full.remote, l.full.until = remote, now+int64(l.total)*searchPause
+		l.pause(remote, now)
 	}
 	return spent, spent >= 0
+}
+
+// pause notes that all ports are in use for that destination.
+func (l *Lease) pause(remote Endpoint, now int64) {
+	if len(l.full) >= maxFull {
+		clear(l.full)
+	}
+	l.paid = max(l.paid, now) + int64(l.total)*searchPause
+	l.full[remote] = l.paid
 }
 
 func (l *Lease) reply(t *packet.Tuple, i int) packet.Tuple {

@@ -87,6 +87,9 @@ func reserve(reserved map[packet.Addr]map[int]bool, e Endpoint) {
 }
 
 func (p *Policy) deal(r *OutboundRule, reserved map[packet.Addr]map[int]bool) error {
+	if r.Ports < BlockSize || r.Ports%BlockSize != 0 {
+		return fmt.Errorf("nat: rule %s: %d ports for each member is not a multiple of %d", r.Name, r.Ports, BlockSize)
+	}
 	for _, a := range r.Frontends {
 		p.frontends[a] = true
 	}

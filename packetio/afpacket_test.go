@@ -180,6 +180,33 @@ func TestDropsAddUp(t *testing.T) {
 	readFrames(t, in, BatchSize)
 }
 
+// Large frames that the socket's queue has no room for are lost and counted, even
+// if they are all that is in the ring.
+func TestLargeFramesBeyondBuffer(t *testing.T) {
+	l := newLab(t, 9000)
+	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+	check(t, unix.SetsockoptInt(in.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 40_000))
+	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
+	const last = ringFrames - 1
+	for tag := range uint64(last) {
+		write(t, out, udp(l.c0.mac, l.in0.mac, 9000, 1, tag))
+	}
+	write(t, out, udp(l.c0.mac, l.in0.mac, 60, 1, last))
+	got := uint64(0)
+	for next := uint64(0); next <= last; {
+		for _, f := range readFrames(t, in, 1) {
+			if tagOf(f) < next {
+				t.Fatalf("frame %d after %d", tagOf(f), next-1)
+			}
+			next = tagOf(f) + 1
+			got++
+		}
+	}
+	if s := in.Stats(); s.Truncated != ringFrames-got || got < 3 || s.Dropped != 0 {
+		t.Errorf("%d of %d frames came, %+v", got, ringFrames, s)
+	}
+}
+
 func TestForwardingAllocatesNothing(t *testing.T) {
 	l := newLab(t, 9000)
 	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})

@@ -104,7 +104,7 @@ const (
 func (r *ring) take() (arrival, []byte) {
 	h := r.header(r.next)
 	status := atomic.LoadUint32(&h.status)
-	if status&unix.TP_STATUS_USER == 0 {
+	if status&unix.TP_STATUS_USER == 0 || r.held == ringFrames {
 		return nothing, nil
 	}
 	at := r.next*ringFrameLen + int(h.mac) - vnetLen
