@@ -116,7 +116,7 @@ func (v *validator) allocatedPorts(path string, o Outbound) {
 		below := allocated - allocated%portBlock
 		v.add(path, "%s: %d is not a multiple of 8; use %d or %d", codeNotMultipleOfEight, allocated, below, below+portBlock)
 	}
-	if len(o.Frontends) == 0 {
+	if o.FrontendIPs() == 0 {
 		return // told already, and nothing to count
 	}
 	taken := v.rulePorts(o.FrontendIPConfigurations)

@@ -67,4 +67,5 @@ const (
 	suspectLife = 10_000 // ms
 )
 
-func millis(d time.Duration) uint32 { return uint32(d / time.Millisecond) }
+// millis rounds up: no timeout is shorter than it says, and none that is set is 0.
+func millis(d time.Duration) uint32 { return uint32((d + time.Millisecond - 1) / time.Millisecond) }

@@ -94,6 +94,23 @@ func TestNeverEarly(t *testing.T) {
 	}
 }
 
+// TestFractions: a hold below a millisecond is a hold, not the rule's timeout.
+func TestFractions(t *testing.T) {
+	timers := Timers{HalfOpen: 1, FinHold: time.Microsecond, ResetHold: 2*time.Millisecond - 1, ICMP: 1}
+	table, err := New(4, timers, testRule[:], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(table.Close)
+	for i, then := range []func(*Table, Ref, int64){func(*Table, Ref, int64) {}, closeBoth, reset} {
+		then(table, insert(t, table, admission(packet.TCP, uint32(i), day), 0), 0)
+	}
+	insert(t, table, admission(packet.ICMP, 3, day), 0)
+	if got := end(table, second, 4); len(got) != 4 {
+		t.Errorf("%d of 4 flows ended", len(got))
+	}
+}
+
 // TestSweepLate is a sweep that comes rarely, as on a machine that was asleep.
 func TestSweepLate(t *testing.T) {
 	for _, pause := range []time.Duration{time.Minute, 9 * time.Minute, 3 * time.Hour, 20 * 24 * time.Hour} {

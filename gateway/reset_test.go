@@ -155,20 +155,26 @@ func TestResetNumbers(t *testing.T) {
 func TestResetIsWellFormed(t *testing.T) {
 	p := newRig(t).dial(nexthop.Inside, 1, 2)
 	p.talk(10)
+	p.say(p.a, 7) // not acknowledged: the server gets two
 	p.r.sleep(testIdle * 51 / 50)
 	seen := map[uint16]bool{}
-	for side := range p.r.sent {
-		v := p.r.one(nexthop.Side(side))
-		if v.Flags != packet.RST|packet.ACK || v.TTL != 64 || v.Window != 0 || v.Payload != "" || v.Options != "" || v.IPOptions != "" {
-			t.Errorf("%+v", v)
+	for side, e := range []*end{p.a, p.b} {
+		for _, v := range p.r.take(nexthop.Side(side)) {
+			if v.Flags != packet.RST|packet.ACK || v.TTL != 64 || v.Window != 0 || v.Payload != "" || v.Options != "" || v.IPOptions != "" {
+				t.Errorf("%+v", v)
+			}
+			if v.Ack != e.next {
+				t.Errorf("%s got a RST that acknowledges %d, it has sent up to %d", e.local, v.Ack, e.next)
+			}
+			seen[v.ID] = true
 		}
-		if e := []*end{p.a, p.b}[side]; v.Ack != e.next {
-			t.Errorf("%s got a RST that acknowledges %d, it has sent up to %d", e.local, v.Ack, e.next)
-		}
-		if seen[v.ID] {
-			t.Error("both RSTs have the same IP identification")
-		}
-		seen[v.ID] = true
+	}
+	for _, e := range []*end{p.a, p.b} {
+		p.r.expect(Reset, e.side, packettest.TCP(e.segment(packet.ACK, "")))
+		seen[p.r.one(e.side).ID] = true
+	}
+	if len(seen) != 3+2 {
+		t.Errorf("five packets have the IP identifications %v", seen)
 	}
 	if n := p.r.Snapshot().Counters.Resets[ruleEgress]; n[ResetIdle] != [2]uint64{1, 1} {
 		t.Errorf("resets are counted %v", n)

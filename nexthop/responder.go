@@ -47,7 +47,7 @@ func openResponder(t *Table, l Link, side Side) (*responder, error) {
 	}
 	c, err := socket.Listen(&net.Interface{Index: l.Index}, socket.Raw, etherTypeARP, &socket.Config{Filter: filter})
 	if err != nil {
-		return nil, fmt.Errorf("nexthop: open ARP socket on %s: %w", l.Name, err)
+		return nil, fmt.Errorf("nexthop: open ARP socket on %s: %w; run as root or with CAP_NET_RAW and CAP_NET_ADMIN", l.Name, err)
 	}
 	r := &responder{table: t, side: side, conn: c, kick: make(chan struct{}, 1),
 		conflicts: rate.Sometimes{Interval: conflictEvery}}

@@ -86,6 +86,8 @@ func tunRemedy(name string, err error) error {
 		return fmt.Errorf("%w; run: modprobe tun, or give the container the device /dev/net/tun", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; run as root or with CAP_NET_ADMIN and access to /dev/net/tun", err)
+	case errors.Is(err, unix.ENOTTY):
+		return fmt.Errorf("%w; /dev/net/tun is not the TUN device: give the container the real one", err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w; another process has %s open, or set gateway.tun.name to a name of its own", err, name)
 	case errors.Is(err, unix.EINVAL):

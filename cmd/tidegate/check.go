@@ -17,7 +17,7 @@ func newCheck() *cobra.Command {
 		Short: "Validate a configuration; print every problem; touch nothing",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			c, err := load(file)
 			if err != nil {
 				return err
 			}
@@ -27,6 +27,15 @@ func newCheck() *cobra.Command {
 	}
 	configFlag(cmd, &file)
 	return cmd
+}
+
+// load reads the configuration; one that can't be used is a wrong call.
+func load(file string) (*config.Config, error) {
+	c, err := config.Load(file)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
 }
 
 func configFlag(cmd *cobra.Command, file *string) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -60,8 +61,21 @@ func openDatapath(c *config.Config, p *plan, log *slog.Logger) (*datapath, error
 			break
 		}
 	}
-	return nil, errors.Join(refused...)
+	return nil, refusal(refused)
 }
+
+// refusal is why several datapaths could not be opened, in one line.
+type refusal []error
+
+func (r refusal) Error() string {
+	parts := make([]string, len(r))
+	for i, err := range r {
+		parts[i] = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (r refusal) Unwrap() []error { return r }
 
 // mistaken says that it is not the host that does not allow a datapath: taking
 // another would hide the operator's mistake.
@@ -76,7 +90,7 @@ func reason(c *config.Config, refused []error) string {
 	case len(refused) == 0:
 		return "the fastest in this version"
 	}
-	return "the fastest that this host allows: " + errors.Join(refused...).Error()
+	return "the fastest that this host allows: " + refusal(refused).Error()
 }
 
 // workers returns how many goroutines forward.

@@ -15,8 +15,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"tidegate/config"
 )
 
 // version is set by the linker.
@@ -37,15 +35,13 @@ func main() {
 	}
 }
 
-// usageError is a command line that can't be meant.
+// usageError is a command line or a configuration that can't be meant.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func exitStatus(err error) int {
-	var usage usageError
-	var problems config.Problems
-	if errors.As(err, &usage) || errors.As(err, &problems) {
+	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
 	return exitFailed

@@ -31,7 +31,7 @@ func newRun() *cobra.Command {
 		Short: "Run the gateway in the foreground until SIGTERM or Ctrl-C",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			c, err := load(file)
 			if err != nil {
 				return err
 			}
