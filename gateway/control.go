@@ -139,19 +139,24 @@ func (c *control) put(s *packet.Segment, side nexthop.Side) {
 }
 
 // dispatch puts the link header on a frame and queues it for writing.
-func (c *control) dispatch(f []byte, dst packet.Addr, side nexthop.Side) nexthop.Status {
+func (c *control) dispatch(f []byte, dst packet.Addr, side nexthop.Side) {
 	hop, status := c.port.Router.Hop(dst, side)
-	switch status {
-	case nexthop.Resolved:
+	if status == nexthop.Resolved {
 		copy(f[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
 		c.frames[side] = append(c.frames[side], f)
-	case nexthop.Unresolved:
-		c.port.Router.Solicit(dst)
-		c.mu.Lock()
-		c.waiting.add(f, dst, side, c.now())
-		c.mu.Unlock()
+		return
 	}
-	return status
+	verdict := statusVerdict[status]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if verdict == Waiting {
+		c.port.Router.Solicit(dst)
+		if c.waiting.add(f, dst, side, c.now()) {
+			return
+		}
+		verdict = DropUnresolved
+	}
+	c.counters.Verdicts[verdict]++
 }
 
 func (c *control) write() error {

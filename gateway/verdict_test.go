@@ -138,10 +138,10 @@ var verdictCases = []verdictCase{
 	{want: DropNoRoute, name: "backend without a route", from: nexthop.Outside,
 		prepare: status("10.0.0.10", nexthop.NoRoute), packet: syn(stranger, "203.0.113.5:2222")},
 	{want: DropUnreachable, name: "neighbour that does not answer", prepare: status("198.51.100.7", nexthop.Unreachable), packet: datagram(client, server)},
-	{want: DropUnresolved, name: "waiting room full",
+	{want: DropUnresolved, name: "too many wait for that neighbour",
 		prepare: func(r *rig) {
 			r.hops.status[packettest.Addr("198.51.100.7")] = nexthop.Unresolved
-			for range maxWaiting {
+			for range maxForOne {
 				r.expect(Waiting, nexthop.Inside, datagram(client, server))
 			}
 		}, packet: datagram(client, server)},

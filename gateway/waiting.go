@@ -14,6 +14,10 @@ const (
 	maxWaiting      = 1024
 	maxWaitingBytes = 4 << 20
 
+	// maxForOne bounds the packets to one destination, so that a host which is
+	// gone takes no room from others: about as many as the kernel keeps.
+	maxForOne = 128
+
 	// patience is how long a packet waits: as long as the kernel asks before it
 	// calls a neighbour unreachable (mcast_solicit 3 × retrans_time 1 s).
 	patience = int64(3 * time.Second)
@@ -34,12 +38,22 @@ type waitingFrame struct {
 
 // add keeps a copy of the frame; false when there is no room.
 func (r *waitingRoom) add(frame []byte, dst packet.Addr, side nexthop.Side, now int64) bool {
-	if len(r.frames) >= maxWaiting || r.bytes+len(frame) > maxWaitingBytes {
+	if len(r.frames) >= maxWaiting || r.bytes+len(frame) > maxWaitingBytes || r.to(dst) >= maxForOne {
 		return false
 	}
 	r.frames = append(r.frames, waitingFrame{append([]byte(nil), frame...), dst, side, now + patience})
 	r.bytes += len(frame)
 	return true
+}
+
+// to returns how many packets to dst wait.
+func (r *waitingRoom) to(dst packet.Addr) (n int) {
+	for i := range r.frames {
+		if r.frames[i].dst == dst {
+			n++
+		}
+	}
+	return n
 }
 
 // release sends on what can go by now, keeps what may still, and drops the rest.

@@ -109,11 +109,28 @@ func TestTheWaitingRoomIsBounded(t *testing.T) {
 	if got := len(r.takeRaw(nexthop.Outside)); got != n {
 		t.Errorf("%d were released, want %d", got, n)
 	}
-	r.hops.status[serverAddr] = nexthop.Unresolved
-	for range maxWaiting {
-		r.expect(Waiting, nexthop.Inside, datagram(client, server))
+}
+
+// A host that is gone takes no room from others, and all of them together have
+// no more than there is.
+func TestNeighboursShareTheWaitingRoom(t *testing.T) {
+	r := newRig(t)
+	for n := range maxWaiting / maxForOne {
+		dst := fmt.Sprintf("198.51.100.%d:443", 100+n)
+		r.hops.status[packettest.Addr(hostOf(dst))] = nexthop.Unresolved
+		for range maxForOne {
+			r.expect(Waiting, nexthop.Inside, datagram(client, dst))
+		}
+		r.expect(DropUnresolved, nexthop.Inside, datagram(client, dst))
 	}
+	r.hops.status[serverAddr] = nexthop.Unresolved
 	r.expect(DropUnresolved, nexthop.Inside, datagram(client, server))
+	r.hops.status[packettest.Addr("198.51.100.100")] = nexthop.Resolved
+	r.sleep(50 * time.Millisecond)
+	if n := len(r.take(nexthop.Outside)); n != maxForOne {
+		t.Errorf("%d were released, want %d", n, maxForOne)
+	}
+	r.expect(Waiting, nexthop.Inside, datagram(client, server))
 }
 
 // A packet that comes while the room is being looked through stays behind those
@@ -174,5 +191,27 @@ func TestResetOfOneEndThatIsUnreachable(t *testing.T) {
 			t.Errorf("%v: the client is reset: %t, the server got %d", s, p.a.closed, p.b.resets)
 		}
 		p.r.gone()
+	}
+}
+
+// Resets that can't go are drops like any other.
+func TestResetsThatCannotGoAreCounted(t *testing.T) {
+	const flows = maxForOne + 20
+	for status, want := range map[nexthop.Status]Verdict{
+		nexthop.Unresolved: DropUnresolved, nexthop.Unreachable: DropUnreachable, nexthop.NoRoute: DropNoRoute,
+	} {
+		s := newStorm(t, flows)
+		s.hops.status[serverAddr] = status
+		if n, err := s.Kill(everything); n != flows || err != nil {
+			t.Fatal(n, err)
+		}
+		s.sleep(4 * time.Second)
+		if n := s.counters.Verdicts[want]; n != flows {
+			t.Errorf("%d resets are counted as %v, want %d", n, want, flows)
+		}
+		if n := len(s.take(nexthop.Inside)); n != flows {
+			t.Errorf("%d clients were told, want %d", n, flows)
+		}
+		s.silent()
 	}
 }

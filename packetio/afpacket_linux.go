@@ -2,8 +2,6 @@ package packetio
 
 import (
 	"errors"
-	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,144 +14,63 @@ const (
 // PacketQueue is an AF_PACKET socket on one Ethernet interface.
 type PacketQueue struct {
 	*port
-	out *outbox // the goroutine's in WriteBatch
-
-	// The goroutine's in ReadBatch; nil in a queue that only writes.
-	ring  *ring
-	in    *inbox         // for frames too long for the ring
-	later [BatchSize]int // where in the batch those belong
+	tx *sender
+	rx *receiver // nil in a queue that only writes
 }
 
 // Layout returns where the IP packet begins in frames of any PacketQueue.
 func (q *PacketQueue) Layout() Layout { return Layout{Vnet: vnetLen, Link: etherLen} }
-
-// Close ends the queue. Frames of the last batch stay readable, and die with the
-// queue. It is safe to call more than once, from any goroutine.
-func (q *PacketQueue) Close() error {
-	return q.shut(func() error {
-		if q.ring == nil {
-			return nil
-		}
-		return q.ring.detach()
-	})
-}
-
-// Stats returns what was lost so far.
-func (q *PacketQueue) Stats() Stats {
-	if q.enter() == nil {
-		defer q.leave()
-		// Reading sets the kernel's count back to zero.
-		if s, err := unix.GetsockoptTpacketStats(q.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
-			q.dropped.Add(uint64(s.Drops))
-		}
-	}
-	return q.stats()
-}
 
 var errWriteOnly = errors.New("the queue is for writing only")
 
 // ReadBatch waits until there is a frame, and fills frames[:n] with what has
 // arrived, at most BatchSize. Frames die at the next call.
 func (q *PacketQueue) ReadBatch(frames [][]byte) (n int, err error) {
-	if q.ring == nil {
+	if q.rx == nil {
 		return 0, q.fail("read", errWriteOnly)
 	}
-	if err := q.enter(); err != nil {
-		return 0, q.fail("read", err)
+	q.rx.batch = frames[:min(len(frames), BatchSize)]
+	if err := q.read(q.rx.attempt, q.rx.check); err != nil {
+		return 0, err
 	}
-	defer q.leave()
-	frames = frames[:min(len(frames), BatchSize)]
-	for {
-		q.ring.release()
-		if n := q.collect(frames); n > 0 {
-			return n, nil
-		}
-		if err := q.await(); err != nil {
-			return 0, q.fail("read", err)
-		}
-	}
+	return len(q.rx.batch), nil
 }
 
-// collect fills frames with what is there, maybe nothing.
-func (q *PacketQueue) collect(frames [][]byte) (n int) {
-	later := 0
-	for n < len(frames) {
-		what, frame := q.ring.take()
-		switch what {
-		case nothing:
-			return q.fetch(frames[:n], q.later[:later])
-		case lost:
-			q.truncated.Add(1)
-			continue
-		case large:
-			q.later[later] = n
-			later++
-		}
-		frames[n] = frame
-		n++
+// WriteBatch hands frames to the kernel, and returns how many it took. One that it
+// refuses is counted by cause and skipped: to wait for a device would stop the
+// other direction too. err is not nil only when the queue is of no further use.
+func (q *PacketQueue) WriteBatch(frames [][]byte) (sent int, err error) {
+	q.tx.begin(frames)
+	if err := q.write(q.tx.transmit); err != nil {
+		return 0, err
 	}
-	return q.fetch(frames, q.later[:later])
+	if q.tx.fault != nil {
+		return q.tx.sent, q.fail("write", q.tx.fault)
+	}
+	return q.tx.sent, nil
 }
 
-// fetch receives the large frames to where they belong in the batch, and returns
-// the batch's length without those that could not be had.
-func (q *PacketQueue) fetch(frames [][]byte, later []int) int {
-	if len(later) == 0 {
-		return len(frames)
-	}
-	got := 0
-	for got < len(later) {
-		n, errno := q.in.receive(q.fd, got, len(later))
-		got += n
-		if errno == unix.ENETDOWN { // stands before what is queued
-			q.linkDowns.Add(1)
-		} else if errno != 0 {
-			break
+// Stats returns what was lost so far.
+func (q *PacketQueue) Stats() Stats {
+	// Reading sets the kernel's count back to zero; a closed queue has none.
+	_ = q.control(func(fd int) error {
+		s, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+		if err == nil {
+			q.dropped.Add(uint64(s.Drops))
 		}
-	}
-	for i := range got {
-		frames[later[i]] = q.in.frame(i)
-	}
-	whole := slices.DeleteFunc(frames, func(f []byte) bool { return f == nil })
-	q.truncated.Add(uint64(len(frames) - len(whole)))
-	return len(whole)
-}
-
-// removalCheck is how often a waiting reader looks if its interface is still
-// there: of a removed one the kernel only says that it is down.
-const removalCheck = time.Second
-
-// await waits until there may be something to collect.
-func (q *PacketQueue) await() error {
-	events, err := q.wait(removalCheck)
-	switch {
-	case err != nil:
 		return err
-	case events&unix.POLLERR != 0:
-		return q.socketError()
-	case events == 0 && q.removed():
-		return ErrNoInterface
-	}
-	return nil
+	})
+	return q.stats()
 }
 
-// socketError takes the socket's pending error. That of a link that went down
-// passes: the kernel goes on filling the ring when it is up again.
-func (q *PacketQueue) socketError() error {
-	errno, err := unix.GetsockoptInt(q.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	switch {
-	case err != nil:
-		return err
-	case errno == int(unix.ENETDOWN):
-		q.linkDowns.Add(1)
-	case errno != 0:
-		return unix.Errno(errno)
-	}
-	return nil
-}
-
-// removed says whether the kernel has unbound the socket from its interface.
-func (q *PacketQueue) removed() bool {
-	sa, err := unix.Getsockname(q.fd)
-	return err == nil && sa.(*unix.SockaddrLinklayer).Ifindex < 0
+// Close ends the queue, and the ReadBatch that waits. Frames of the last batch stay
+// readable, and die with the queue. It is safe to call more than once, from any
+// goroutine.
+func (q *PacketQueue) Close() error {
+	return q.close(func() error {
+		if q.rx == nil {
+			return nil
+		}
+		return q.rx.detach()
+	})
 }

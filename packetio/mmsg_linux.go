@@ -31,9 +31,9 @@ func (m *messages) init() {
 // It bypasses the scheduler: with Syscall6 a batch takes so long that the
 // runtime thinks it blocks, and hands the processor on to a thread that has
 // nothing to do.
-func (m *messages) transfer(call uintptr, fd, from, to int) (n int, err unix.Errno) {
+func (m *messages) transfer(call, fd uintptr, from, to int) (n int, err unix.Errno) {
 	for {
-		r, _, errno := unix.RawSyscall6(call, uintptr(fd),
+		r, _, errno := unix.RawSyscall6(call, fd,
 			uintptr(unsafe.Pointer(&m.hdr[from])), uintptr(to-from), unix.MSG_DONTWAIT, 0, 0)
 		if errno == 0 {
 			return int(r), 0
@@ -65,7 +65,7 @@ func newInbox() (*inbox, error) {
 }
 
 // receive fills slots from to to and returns how many were filled.
-func (b *inbox) receive(fd, from, to int) (n int, err unix.Errno) {
+func (b *inbox) receive(fd uintptr, from, to int) (n int, err unix.Errno) {
 	return b.transfer(unix.SYS_RECVMMSG, fd, from, to)
 }
 
@@ -80,12 +80,6 @@ func (b *inbox) frame(i int) []byte {
 // outbox sends frames.
 type outbox struct{ messages }
 
-func newOutbox() *outbox {
-	b := new(outbox)
-	b.init()
-	return b
-}
-
 // load points the messages at at most BatchSize frames.
 func (b *outbox) load(frames [][]byte) {
 	for i, f := range frames {
@@ -96,6 +90,6 @@ func (b *outbox) load(frames [][]byte) {
 
 // send hands messages from to to to the kernel, which takes the first n of them,
 // and err is its reason not to take the next.
-func (b *outbox) send(fd, from, to int) (n int, err unix.Errno) {
+func (b *outbox) send(fd uintptr, from, to int) (n int, err unix.Errno) {
 	return b.transfer(unix.SYS_SENDMMSG, fd, from, to)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/mdlayher/packet"
@@ -37,13 +38,20 @@ func OpenPacket(o PacketOptions) (*PacketQueue, error) {
 	return q, nil
 }
 
-func openPacket(o PacketOptions) (*PacketQueue, error) {
+func openPacket(o PacketOptions) (q *PacketQueue, err error) {
 	port, err := openSocket(o)
 	if err != nil {
 		return nil, err
 	}
-	q := &PacketQueue{port: port, out: newOutbox()}
-	if err = q.setUp(o); err != nil {
+	q = &PacketQueue{port: port, tx: newSender(port)}
+	err = port.control(func(fd int) error { return setOptions(fd, o) })
+	if err == nil && !o.TxOnly {
+		q.rx, err = newReceiver(port)
+	}
+	if err == nil && o.Fanout != 0 {
+		err = port.control(func(fd int) error { return join(fd, o.Fanout) })
+	}
+	if err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
 	return q, nil
@@ -61,56 +69,70 @@ func openSocket(o PacketOptions) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.TxOnly {
+		return openWriter(ifi)
+	}
 	// All protocols, although the filter lets only one pass: those bound to a
 	// single protocol get a frame after the ingress hooks, where the guard that
 	// keeps the host's own stack out of it drops it.
-	protocol := unix.ETH_P_ALL
-	if o.TxOnly {
-		protocol = 0
-	}
-	conn, err := packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: program})
+	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: program})
 	if err != nil {
 		return nil, err
 	}
-	return newPort(o.Interface, conn)
+	return newPort(ifi.Name, conn)
 }
 
-// setUp sets the socket's options, in the only order that the kernel takes.
-func (q *PacketQueue) setUp(o PacketOptions) error {
-	if err := checkEthernet(q.fd); err != nil {
+// openWriter opens a socket that receives nothing, as it is bound to no protocol,
+// and of which the runtime's poller does not know: that would have the kernel wake
+// an idle thread for each frame that the device has done with.
+func openWriter(ifi *net.Interface) (*port, error) {
+	conn, err := packet.Listen(ifi, packet.Raw, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var own int
+	var dupErr error
+	err = raw.Control(func(fd uintptr) { own, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(err, dupErr); err != nil {
+		return nil, err
+	}
+	// What is set not to block, os.NewFile gives to the poller. No call here
+	// blocks all the same (MSG_DONTWAIT).
+	if err := unix.SetNonblock(own, false); err != nil {
+		unix.Close(own)
+		return nil, err
+	}
+	return newPort(ifi.Name, os.NewFile(uintptr(own), ifi.Name))
+}
+
+// setOptions sets the socket's options but for the receive ring, which comes after
+// PACKET_VNET_HDR.
+func setOptions(fd int, o PacketOptions) error {
+	if err := checkEthernet(fd); err != nil {
 		return err
 	}
-	if err := unix.SetsockoptInt(q.fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
 		return fmt.Errorf("PACKET_VNET_HDR: %w", err)
 	}
-	if err := setBuffer(q.fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF); err != nil {
+	if err := setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF); err != nil || o.TxOnly {
 		return err
 	}
-	if o.TxOnly {
-		return nil
-	}
-	if err := setBuffer(q.fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF); err != nil {
-		return err
-	}
-	return q.setUpReceive(o)
-}
-
-func (q *PacketQueue) setUpReceive(o PacketOptions) (err error) {
-	if err := unix.SetsockoptInt(q.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
 		return fmt.Errorf("PACKET_IGNORE_OUTGOING: %w", err)
 	}
-	if q.ring, err = newRing(q.fd); err != nil {
-		return fmt.Errorf("receive ring: %w", err)
-	}
-	if q.in, err = newInbox(); err != nil {
-		return fmt.Errorf("receive memory: %w", err)
-	}
-	if o.Fanout == 0 {
-		return nil
-	}
-	how := int(o.Fanout) | (unix.PACKET_FANOUT_HASH|unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING)<<16
-	if err := unix.SetsockoptInt(q.fd, unix.SOL_PACKET, unix.PACKET_FANOUT, how); err != nil {
-		return fmt.Errorf("PACKET_FANOUT group %d: %w", o.Fanout, err)
+	return setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
+}
+
+// join shares the interface's frames with the group's other sockets.
+func join(fd int, group uint16) error {
+	how := int(group) | (unix.PACKET_FANOUT_HASH|unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING)<<16
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, how); err != nil {
+		return fmt.Errorf("PACKET_FANOUT group %d: %w", group, err)
 	}
 	return nil
 }

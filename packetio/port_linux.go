@@ -3,8 +3,8 @@ package packetio
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -13,106 +13,114 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// port is what both kinds of queue share: a descriptor, a place to wait for it,
-// and an end.
-//
-// The descriptor is taken out of the runtime's poller. That one watches every
-// descriptor for reading and writing at once, so each arriving frame and each
-// frame that the device has done with would wake an idle thread, which finds
-// nothing to do: on two cores that halves the packet rate. A reader here asks the
-// kernel only when it found nothing, and waits in ppoll.
+// port is what both kinds of queue share: a descriptor and its end.
 type port struct {
 	counts
-	name string
-	fd   int
-	end  int // eventfd; readable once the port is closed
-
+	name   string
+	device device
+	raw    syscall.RawConn // keeps the descriptor open while a call uses it
+	once   sync.Once
 	closed atomic.Bool
-	inUse  sync.RWMutex // read-held by whoever uses fd or end; Close write-holds it to give them back
 }
 
-// pollable is an open descriptor that the runtime's poller knows.
-type pollable interface {
+// device is an open descriptor, of which the runtime's poller knows if it is read.
+type device interface {
 	syscall.Conn
-	io.Closer
+	SetReadDeadline(time.Time) error
+	Close() error
 }
 
-// newPort takes c over, also when it fails.
-func newPort(name string, c pollable) (*port, error) {
-	fd, err := detach(c)
+// newPort takes d over, also when it fails.
+func newPort(name string, d device) (*port, error) {
+	raw, err := d.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.Close())
 	}
-	end, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return &port{name: name, fd: fd, end: end}, nil
+	return &port{name: name, device: d, raw: raw}, nil
 }
 
-// detach returns a descriptor of its own for what c has open, and closes c,
-// with which the runtime's poller forgets it.
-func detach(c pollable) (fd int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, errors.Join(err, c.Close())
-	}
-	var dupErr error
-	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	if err := errors.Join(err, dupErr); err != nil {
-		return 0, errors.Join(err, c.Close())
-	}
-	return fd, c.Close()
+// checkEvery is how often a reader looks if its interface is still there: a socket
+// is told of a link that goes down, but not of one that goes for good.
+const checkEvery = time.Second
+
+// keepReading begins the checks.
+func (p *port) keepReading() error {
+	return p.device.SetReadDeadline(time.Now().Add(checkEvery))
 }
 
-// enter begins a call that uses the descriptor; leave must follow if it returns nil.
-func (p *port) enter() error {
-	p.inUse.RLock()
-	if p.closed.Load() {
-		p.inUse.RUnlock()
-		return net.ErrClosed
-	}
-	return nil
-}
-
-func (p *port) leave() { p.inUse.RUnlock() }
-
-// wait parks the goroutine's thread until fd is readable or has an error to
-// report, or d is over, and says which of these it is. It returns net.ErrClosed if Close came first.
-func (p *port) wait(d time.Duration) (events int16, err error) {
-	fds := [2]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}, {Fd: int32(p.end), Events: unix.POLLIN}}
-	limit := unix.NsecToTimespec(int64(d))
+// read calls attempt until it returns true, and parks the goroutine between the
+// calls. It calls check every checkEvery.
+func (p *port) read(attempt func(fd uintptr) bool, check func() error) error {
 	for {
-		_, err := unix.Ppoll(fds[:], &limit, nil)
-		switch {
-		case p.closed.Load():
-			return 0, net.ErrClosed
-		case err == nil:
-			return fds[0].Revents, nil
-		case err != unix.EINTR: // the scheduler's preemption signal
-			return 0, err
+		err := p.raw.Read(attempt)
+		if err == nil {
+			return nil
+		}
+		if p.closed.Load() {
+			return p.fail("read", net.ErrClosed)
+		}
+		if fault := check(); fault != nil {
+			return p.fail("read", fault)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return p.fail("read", err)
+		}
+		if err := p.keepReading(); err != nil {
+			return p.fail("read", err)
 		}
 	}
 }
 
-// shut ends the port: it drives out whoever waits, and gives the descriptors back
-// when nobody uses them. Only the first call does anything; it runs last before
-// the descriptors go.
-func (p *port) shut(last func() error) error {
-	if p.closed.Swap(true) {
-		return nil
+// write calls transmit once.
+func (p *port) write(transmit func(fd uintptr)) error {
+	err := p.raw.Control(transmit)
+	if err != nil && p.closed.Load() {
+		err = net.ErrClosed
 	}
-	_, err := unix.Write(p.end, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // any number but zero
-	p.inUse.Lock()
-	defer p.inUse.Unlock()
-	err = errors.Join(err, last(), unix.Close(p.fd), unix.Close(p.end))
 	if err != nil {
-		return fmt.Errorf("packetio: close %s: %w", p.name, err)
+		return p.fail("write", err)
 	}
 	return nil
 }
 
+// control calls f with the descriptor and returns its error.
+func (p *port) control(f func(fd int) error) (err error) {
+	if closed := p.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// close ends the port, and calls free when no read uses the descriptor any more.
+// Calls but the first wait for that too.
+func (p *port) close(free func() error) (err error) {
+	p.once.Do(func() {
+		p.closed.Store(true)
+		if err = errors.Join(p.device.Close(), free()); err != nil {
+			err = p.fail("close", err)
+		}
+	})
+	return err
+}
+
 func (p *port) fail(op string, err error) error {
 	return fmt.Errorf("packetio: %s %s: %w", op, p.name, err)
+}
+
+// refuse counts a frame that the kernel did not take, and returns an error if it
+// will never take any.
+func (c *counts) refuse(errno unix.Errno) error {
+	switch errno {
+	case unix.ENOBUFS, unix.EAGAIN, unix.ENOMEM:
+		c.full.Add(1)
+	case unix.EMSGSIZE:
+		c.tooLong.Add(1)
+	case unix.ENETDOWN, unix.EIO: // a TUN says the latter
+		c.down.Add(1)
+	case unix.ENXIO, unix.ENODEV, unix.EBADFD: // a TUN says the last
+		return ErrNoInterface
+	default:
+		c.invalid.Add(1)
+	}
+	return nil
 }

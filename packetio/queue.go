@@ -16,11 +16,10 @@ var ErrNoInterface = errors.New("no such interface")
 // ErrLinkDown is the cause when the interface to open is administratively down.
 var ErrLinkDown = errors.New("interface is down")
 
-// Stats is what one queue has lost since it was opened, in frames unless said.
+// Stats is what one queue has lost since it was opened, in frames.
 type Stats struct {
 	Dropped   uint64 // arrived while the queue's memory was full (a TUN counts them on its interface)
 	Truncated uint64 // received, but longer than any IP packet
-	LinkDowns uint64 // how often the link went down, as seen by the reader
 	Refused   Refused
 }
 
@@ -37,13 +36,13 @@ func (r Refused) Total() uint64 { return r.Full + r.TooLong + r.Down + r.Invalid
 
 // counts is Stats while it grows: one goroutine adds, any may read.
 type counts struct {
-	dropped, truncated, linkDowns atomic.Uint64
-	full, tooLong, down, invalid  atomic.Uint64
+	dropped, truncated           atomic.Uint64
+	full, tooLong, down, invalid atomic.Uint64
 }
 
 func (c *counts) stats() Stats {
 	return Stats{
-		Dropped: c.dropped.Load(), Truncated: c.truncated.Load(), LinkDowns: c.linkDowns.Load(),
+		Dropped: c.dropped.Load(), Truncated: c.truncated.Load(),
 		Refused: Refused{
 			Full: c.full.Load(), TooLong: c.tooLong.Load(), Down: c.down.Load(), Invalid: c.invalid.Load(),
 		},

@@ -1,6 +1,7 @@
 package packetio
 
 import (
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
@@ -66,11 +67,11 @@ func newRing(fd int) (*ring, error) {
 		Block_size: uint32(framesPerBlock * ringFrameLen), Block_nr: uint32(ringFrames / framesPerBlock),
 	}
 	if err := setsockopt(fd, unix.PACKET_RX_RING, unsafe.Pointer(&req), unsafe.Sizeof(req)); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("receive ring: %w", err)
 	}
 	mem, err := unix.Mmap(fd, 0, ringFrames*ringFrameLen, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("receive ring's memory: %w", err)
 	}
 	r := &ring{mem: mem}
 	runtime.AddCleanup(r, func(mem []byte) { _ = unix.Munmap(mem) }, mem)

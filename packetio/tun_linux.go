@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"unsafe"
 
 	"github.com/songgao/water"
@@ -25,7 +26,19 @@ type TUNOptions struct {
 type TUNQueue struct {
 	*port
 	mtu int
-	in  *slots // the goroutine's in ReadBatch
+
+	// The goroutine's in ReadBatch.
+	in      *slots
+	batch   [][]byte // what to fill, then what was filled
+	errno   unix.Errno
+	attempt func(fd uintptr) bool
+	check   func() error
+
+	// The goroutine's in WriteBatch.
+	frames   [][]byte
+	sent     int
+	fault    error
+	transmit func(fd uintptr)
 }
 
 // OpenTUN creates a TUN interface, or attaches to a persistent one, in the calling
@@ -69,12 +82,16 @@ func openTUNQueue(cfg water.Config) (*TUNQueue, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := newPort(device.Name(), device.ReadWriteCloser.(pollable))
+	port, err := newPort(device.Name(), device.ReadWriteCloser.(*os.File))
 	if err != nil {
 		return nil, err
 	}
 	q := &TUNQueue{port: port}
-	if q.in, err = newSlots(); err != nil {
+	q.attempt, q.check, q.transmit = q.collect, q.checkDevice, q.sendAll // made once, as in newReceiver
+	if q.in, err = newSlots(); err == nil {
+		err = q.keepReading()
+	}
+	if err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
 	return q, nil
@@ -111,76 +128,88 @@ func (q *TUNQueue) Stats() Stats { return q.stats() }
 
 // Close ends the queue. Frames of the last batch stay readable, and die with the
 // queue. It is safe to call more than once, from any goroutine.
-func (q *TUNQueue) Close() error { return q.shut(func() error { return nil }) }
+func (q *TUNQueue) Close() error { return q.close(func() error { return nil }) }
 
 // ReadBatch waits until there is a packet, and fills frames[:n] with what has
 // arrived, at most BatchSize. Frames die at the next call.
 func (q *TUNQueue) ReadBatch(frames [][]byte) (n int, err error) {
-	if err := q.enter(); err != nil {
-		return 0, q.fail("read", err)
+	q.batch = frames[:min(len(frames), BatchSize)]
+	if err := q.read(q.attempt, q.check); err != nil {
+		return 0, err
 	}
-	defer q.leave()
-	frames = frames[:min(len(frames), BatchSize)]
-	for {
-		n, errno := q.collect(frames)
-		if n > 0 {
-			return n, nil
-		}
-		if errno == unix.EAGAIN {
-			_, err = q.wait(removalCheck)
-		} else {
-			err = q.readError(errno)
-		}
-		if err != nil {
-			return 0, q.fail("read", err)
-		}
+	if len(q.batch) == 0 {
+		return 0, q.fail("read", tunFault(q.errno))
 	}
+	return len(q.batch), nil
 }
 
-// collect fills frames with what is there, and says why there is no more.
-func (q *TUNQueue) collect(frames [][]byte) (n int, errno unix.Errno) {
-	for n < len(frames) {
+// collect fills the batch with what has arrived, and returns false if that is
+// nothing. A batch of none says that errno is to blame.
+func (q *TUNQueue) collect(fd uintptr) bool {
+	n := 0
+	for n < len(q.batch) {
 		slot := q.in.at(n, slotLen)
-		length, errno := transfer(unix.SYS_READ, q.fd, slot)
-		if errno != 0 {
-			return n, errno
+		length, errno := transfer(unix.SYS_READ, fd, slot)
+		if q.errno = errno; errno != 0 {
+			break
 		}
-		frames[n] = slot[:length:length]
+		q.batch[n] = slot[:length:length]
 		n++
 	}
-	return n, 0
+	if n == 0 && q.errno == unix.EAGAIN {
+		return false
+	}
+	q.batch = q.batch[:n]
+	return true
 }
 
-func (q *TUNQueue) readError(errno unix.Errno) error {
-	switch errno {
-	case unix.EBADFD, unix.EFAULT: // what a reader of a removed interface gets
+// checkDevice returns an error if the interface is gone.
+func (q *TUNQueue) checkDevice() error {
+	return q.control(func(fd int) error {
+		request, err := unix.NewIfreq(q.name)
+		if err == nil {
+			err = unix.IoctlIfreq(fd, unix.TUNGETIFF, request)
+		}
+		return tunFault(err)
+	})
+}
+
+// tunFault names the cause of what a removed interface answers.
+func tunFault(err error) error {
+	if errors.Is(err, unix.EBADFD) || errors.Is(err, unix.EFAULT) {
 		return ErrNoInterface
 	}
-	return errno
+	return err
 }
 
 // WriteBatch hands packets to the kernel, and returns how many it took. One that
 // it refuses is counted by cause and skipped. err is not nil only when the queue
 // is of no further use.
 func (q *TUNQueue) WriteBatch(frames [][]byte) (sent int, err error) {
-	if err := q.enter(); err != nil {
-		return 0, q.fail("write", err)
+	q.frames, q.sent, q.fault = frames, 0, nil
+	if err := q.write(q.transmit); err != nil {
+		return 0, err
 	}
-	defer q.leave()
-	for _, f := range frames {
-		if _, errno := transfer(unix.SYS_WRITE, q.fd, f); errno == 0 {
-			sent++
-		} else if err := q.refuse(errno); err != nil {
-			return sent, q.fail("write", err)
+	if q.fault != nil {
+		return q.sent, q.fail("write", q.fault)
+	}
+	return q.sent, nil
+}
+
+func (q *TUNQueue) sendAll(fd uintptr) {
+	for _, f := range q.frames {
+		if _, errno := transfer(unix.SYS_WRITE, fd, f); errno == 0 {
+			q.sent++
+		} else if q.fault = q.refuse(errno); q.fault != nil {
+			return
 		}
 	}
-	return sent, nil
 }
 
 // transfer is read(2) or write(2), around the scheduler as in messages.transfer.
-func transfer(call uintptr, fd int, b []byte) (n int, err unix.Errno) {
+func transfer(call, fd uintptr, b []byte) (n int, err unix.Errno) {
 	for {
-		r, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		r, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		if errno == 0 {
 			return int(r), 0
 		}

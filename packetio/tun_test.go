@@ -74,8 +74,8 @@ func TestTCPThroughTUN(t *testing.T) {
 	group.Wait()
 }
 
-// sender returns a socket of the namespace that sends to an address behind tide0.
-func sender(t *testing.T, ns netns.NsHandle) *net.UDPConn {
+// socket returns a socket of the namespace that sends to an address behind tide0.
+func socket(t *testing.T, ns netns.NsHandle) *net.UDPConn {
 	t.Helper()
 	var c *net.UDPConn
 	within(t, ns, func() {
@@ -114,7 +114,7 @@ func TestTUNQueues(t *testing.T) {
 	}
 	var ports []uint16
 	for range flows {
-		c := sender(t, ns)
+		c := socket(t, ns)
 		ports = append(ports, uint16(c.LocalAddr().(*net.UDPAddr).Port))
 		for range rounds {
 			must(c.Write([]byte("hello")))(t)
@@ -173,7 +173,7 @@ func TestTUNPacket(t *testing.T) {
 	ns := namespace(t)
 	disableIPv6(t, ns)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
-	c := sender(t, ns)
+	c := socket(t, ns)
 	must(c.Write([]byte("ping")))(t)
 	batch := make([][]byte, 2)
 	if n := must(q.ReadBatch(batch))(t); n != 1 {
@@ -206,7 +206,7 @@ func TestTUNAllocatesNothing(t *testing.T) {
 	ns := namespace(t)
 	disableIPv6(t, ns)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
-	c := sender(t, ns)
+	c := socket(t, ns)
 	raw := must(c.SyscallConn())(t)
 	var fd int
 	check(t, raw.Control(func(f uintptr) { fd = int(f) }))
@@ -258,7 +258,7 @@ func TestTUNLinkFlapAndRemoval(t *testing.T) {
 	ns := namespace(t)
 	disableIPv6(t, ns)
 	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
-	c := sender(t, ns)
+	c := socket(t, ns)
 	set := func(change func(netlink.Link) error) {
 		within(t, ns, func() { check(t, change(must(netlink.LinkByName("tide0"))(t))) })
 	}
