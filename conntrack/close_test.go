@@ -86,6 +86,11 @@ func TestClosing(t *testing.T) {
 			< FA 1 ack 2
 			< R 2
 			= CLOSED expires 16s`},
+		{"FIN after RST", resets, opened + `
+			> FA 1 ack 1
+			> R 2
+			< FA 1 ack 2
+			= CLOSED expires 16s`},
 		{"silent rule", silent, opened + `
 			+ 240s
 			= ESTABLISHED
@@ -229,4 +234,14 @@ func TestReset(t *testing.T) {
 			< FR 1001
 			= CLOSED <end 1001`},
 	})
+}
+
+// TestResetOfZero: an end that has acknowledged nothing yet does not expect zero.
+func TestResetOfZero(t *testing.T) {
+	s := script{lines: `
+		> S 0
+		< SA 0 ack 1
+		< R 0 raw
+		= SYN_RECEIVED`}
+	s.run(t, firsts[0])
 }

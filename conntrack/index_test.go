@@ -142,6 +142,9 @@ func TestNoRoom(t *testing.T) {
 	if _, err := table.Insert(a, 0); !errors.Is(err, ErrFull) {
 		t.Errorf("with one place: %v", err)
 	}
+	if n := entries(&table.index); n != len(table.index.buckets)*bucketSize-1 {
+		t.Errorf("%d entries: the first of two was left in", n)
+	}
 	clear(table.index.buckets)
 	for i := range uint32(100) {
 		insert(t, table, admission(packet.UDP, i, resets), 0)
@@ -199,6 +202,21 @@ func TestHashSpreads(t *testing.T) {
 		if len(tags) < buckets*each-8 { // 65,536 of 2³² values: half a pair is expected
 			t.Errorf("%s: only %d tags", name, len(tags))
 		}
+	}
+}
+
+// TestHashIsSecret: who does not know the seed can't tell the bucket.
+func TestHashIsSecret(t *testing.T) {
+	k := admission(packet.TCP, 1, resets).Original
+	seen := make(map[uint64]bool)
+	for i := range uint64(1000) {
+		x := index{seed: [2]uint64{i<<1 | 1, 1}}
+		y := index{seed: [2]uint64{1, i<<1 | 1}}
+		seen[x.hash(&k)] = true
+		seen[y.hash(&k)] = true
+	}
+	if len(seen) != 1999 { // one pair of seeds is the same
+		t.Errorf("%d hashes by 1999 seeds", len(seen))
 	}
 }
 

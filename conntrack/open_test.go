@@ -255,6 +255,16 @@ func TestReopening(t *testing.T) {
 			< PA 200001(60000) ack 100001
 			< PA 400000(10) ack 100001
 			= <end 260001`},
+		{"nor of its windows", resets, opened + `
+			> A 1 ack 1 win 65535
+			> R 1
+			> S 100000 ws 7
+			< SA 200000 ack 100001 ws 7
+			> A 100001 ack 200001 win 512
+			# 65,536 bytes, not 8 MB
+			< PA 265537(10) ack 100001
+			< PA 265538(10) ack 100001
+			= ESTABLISHED <end 265547`},
 		{"SYN on FIN_WAIT", resets, opened + `
 			> FA 1 ack 1
 			> S 70000

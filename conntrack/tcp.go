@@ -127,7 +127,7 @@ func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 	case state < SynReceived:
 		return
 	case t.plausible(r, p):
-	case state == SynReceived && me.meta&acked == 0 && p.Ack == peer.maxEnd:
+	case state == SynReceived && p.Ack == peer.maxEnd:
 		me.maxEnd = p.Seq // it knows the number of the other end: the SYN after its own was a stranger's
 	default:
 		return

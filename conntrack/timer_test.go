@@ -111,6 +111,48 @@ func TestFractions(t *testing.T) {
 	}
 }
 
+// TestOlderClock: a packet may come with a clock that was read before the last
+// sweep. It is not for that seen in the future, nor a turn of the wheel too late.
+func TestOlderClock(t *testing.T) {
+	table, err := New(4, Timers{HalfOpen: 1, FinHold: 1, ResetHold: 1, ICMP: 1}, testRule[:], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(table.Close)
+	open := insert(t, table, admission(packet.UDP, 1, long), 0)
+	table.Observe(open, datagram(60), 1, second)
+	end(table, second, 1)
+	insert(t, table, admission(packet.TCP, 2, long), second-100*ms)
+	f := table.Flow(open, second-ms)
+	if f.LastSeen != second || f.ExpiresIn != int64(testRule[long].Idle)+ms {
+		t.Errorf("last seen %v, expires in %v", time.Duration(f.LastSeen), time.Duration(f.ExpiresIn))
+	}
+	if got := end(table, second+200*ms, 1); len(got) != 1 || got[0].Owner != 2 {
+		t.Errorf("%d flows ended, want the half-open one", len(got))
+	}
+}
+
+// TestTurn has timeouts of about one turn of the wheel, from where it stands to
+// where it stands.
+func TestTurn(t *testing.T) {
+	for slots := wheelSlots - 4; slots < wheelSlots+4; slots++ {
+		for _, odd := range []time.Duration{0, 1, 63} {
+			idle := (time.Duration(slots)<<wheelShift + odd) * time.Millisecond
+			table, err := New(1, testTimers, []Rule{{Idle: idle}}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for now := 128 * ms; now < 192*ms; now += 21 * ms {
+				insert(t, table, admission(packet.UDP, 1, 0), now)
+				if got, _ := lifetime(table, now); got < idle || got > idle+grace(idle) {
+					t.Errorf("it lived %v, want %v", got, idle)
+				}
+			}
+			table.Close()
+		}
+	}
+}
+
 // TestSweepLate is a sweep that comes rarely, as on a machine that was asleep.
 func TestSweepLate(t *testing.T) {
 	for _, pause := range []time.Duration{time.Minute, 9 * time.Minute, 3 * time.Hour, 20 * 24 * time.Hour} {
@@ -199,7 +241,11 @@ func TestStorm(t *testing.T) {
 		table.Observe(busy, datagram(60), 1, now)
 		insert(t, table, admission(packet.ICMP, fresh, resets), now)
 		fresh++
-		for _, e := range table.Sweep(now, buf) {
+		got := table.Sweep(now, buf)
+		if len(got) > budget {
+			t.Fatalf("%d flows end at a time", len(got))
+		}
+		for _, e := range got {
 			if !e.Reset || e.Reason != Idle || seen[e.Owner] {
 				t.Fatalf("flow %d ended: reset %v, reason %v, before %v", e.Owner, e.Reset, e.Reason, seen[e.Owner])
 			}
