@@ -35,7 +35,7 @@ unit: ## unit tests with the race detector
 	$(GO) test -race -count=1 -p 1 -timeout 10m $(if $(SUDO),-exec '$(SUDO)') $(UNIT)
 
 e2e: tools build ## end-to-end tests with real kernels' clients and servers, on each datapath
-	TIDEGATE_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m $(if $(SUDO),-exec '$(SUDO)') ./e2e
+	TIDEGATE_BIN=$(CURDIR)/$(BIN) $(GO) test -p 1 -count=1 -timeout 15m $(if $(SUDO),-exec '$(SUDO)') ./e2e ./bench
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz test for FUZZTIME each

@@ -123,7 +123,8 @@ func (t *Table) establish(slot uint32) {
 
 func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 	me, peer := t.half(r), t.half(r^1)
-	switch state := me.state(); {
+	state := me.state()
+	switch {
 	case state < SynReceived:
 		return
 	case t.plausible(r, p):
@@ -133,7 +134,9 @@ func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 		return
 	}
 	me.acknowledge(p.Ack)
-	t.establish(r.slot())
+	if state == SynReceived {
+		t.establish(r.slot())
+	}
 	if end := p.Seq + p.Len(); after(end, me.maxEnd) {
 		me.maxEnd = end
 	}

@@ -26,27 +26,7 @@ func lifetime(table *Table, now int64) (time.Duration, Ended) {
 
 // TestLifetimes lets flows of every state go silent, near every turn of the clock.
 func TestLifetimes(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		proto packet.Protocol
-		rule  uint16
-		then  func(*Table, Ref, int64)
-		want  time.Duration
-		why   Reason
-		reset bool
-	}{
-		{"SYN without answer", packet.TCP, day, nil, 30 * time.Second, HalfOpen, false},
-		{"established, 4 minutes", packet.TCP, resets, establish, 4 * time.Minute, Idle, true},
-		{"established, silent", packet.TCP, silent, establish, 4 * time.Minute, Idle, false},
-		{"established, 1 second", packet.TCP, short, establish, time.Second, Idle, true},
-		{"established, 100 minutes", packet.TCP, long, establish, 100 * time.Minute, Idle, false},
-		{"established, 24 hours", packet.TCP, day, establish, 24 * time.Hour, Idle, true},
-		{"UDP, 4 minutes", packet.UDP, resets, nil, 4 * time.Minute, Idle, false},
-		{"UDP, 24 hours", packet.UDP, day, nil, 24 * time.Hour, Idle, false},
-		{"ICMP, whatever its rule", packet.ICMP, day, nil, 30 * time.Second, Idle, false},
-		{"closed", packet.TCP, day, closeBoth, 65 * time.Second, Fin, false},
-		{"reset", packet.TCP, day, reset, 16 * time.Second, Rst, false},
-	} {
+	for _, c := range lifetimes {
 		for _, epoch := range epochs {
 			t.Run(fmt.Sprintf("%s/%v", c.name, epoch), func(t *testing.T) {
 				now := int64(epoch) + 1_234_567
@@ -66,6 +46,28 @@ func TestLifetimes(t *testing.T) {
 			})
 		}
 	}
+}
+
+var lifetimes = []struct {
+	name  string
+	proto packet.Protocol
+	rule  uint16
+	then  func(*Table, Ref, int64)
+	want  time.Duration
+	why   Reason
+	reset bool
+}{
+	{"SYN without answer", packet.TCP, day, nil, 30 * time.Second, HalfOpen, false},
+	{"established, 4 minutes", packet.TCP, resets, establish, 4 * time.Minute, Idle, true},
+	{"established, silent", packet.TCP, silent, establish, 4 * time.Minute, Idle, false},
+	{"established, 1 second", packet.TCP, short, establish, time.Second, Idle, true},
+	{"established, 100 minutes", packet.TCP, long, establish, 100 * time.Minute, Idle, false},
+	{"established, 24 hours", packet.TCP, day, establish, 24 * time.Hour, Idle, true},
+	{"UDP, 4 minutes", packet.UDP, resets, nil, 4 * time.Minute, Idle, false},
+	{"UDP, 24 hours", packet.UDP, day, nil, 24 * time.Hour, Idle, false},
+	{"ICMP, whatever its rule", packet.ICMP, day, nil, 30 * time.Second, Idle, false},
+	{"closed", packet.TCP, day, closeBoth, 65 * time.Second, Fin, false},
+	{"reset", packet.TCP, day, reset, 16 * time.Second, Rst, false},
 }
 
 func closeBoth(table *Table, r Ref, now int64) {
@@ -132,24 +134,27 @@ func TestOlderClock(t *testing.T) {
 	}
 }
 
-// TestTurn has timeouts of about one turn of the wheel, from where it stands to
-// where it stands.
+// TestTurn has timeouts of about one turn of the wheel, wherever in a slot they begin.
 func TestTurn(t *testing.T) {
 	for slots := wheelSlots - 4; slots < wheelSlots+4; slots++ {
 		for _, odd := range []time.Duration{0, 1, 63} {
-			idle := (time.Duration(slots)<<wheelShift + odd) * time.Millisecond
-			table, err := New(1, testTimers, []Rule{{Idle: idle}}, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
 			for now := 128 * ms; now < 192*ms; now += 21 * ms {
-				insert(t, table, admission(packet.UDP, 1, 0), now)
-				if got, _ := lifetime(table, now); got < idle || got > idle+grace(idle) {
-					t.Errorf("it lived %v, want %v", got, idle)
-				}
+				turn(t, (time.Duration(slots)<<wheelShift+odd)*time.Millisecond, now)
 			}
-			table.Close()
 		}
+	}
+}
+
+func turn(t *testing.T, idle time.Duration, now int64) {
+	t.Helper()
+	table, err := New(1, testTimers, []Rule{{Idle: idle}}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	insert(t, table, admission(packet.UDP, 1, 0), now)
+	if got, _ := lifetime(table, now); got < idle || got > idle+grace(idle) {
+		t.Errorf("it lived %v, want %v", got, idle)
 	}
 }
 

@@ -43,45 +43,7 @@ func members(n int) (addrs []packet.Addr) {
 // TestDeal checks for many shapes of rules that each member gets its ports, whole
 // blocks and nobody else's, in order.
 func TestDeal(t *testing.T) {
-	for _, c := range []struct {
-		name      string
-		frontends []packet.Addr
-		members   int
-		ports     int
-		in        []nat.InboundRule
-		want      [][]nat.PortBlock // of the first members
-	}{
-		{"one", []packet.Addr{public}, 1, 1024, nil, [][]nat.PortBlock{{{Frontend: public, First: 1024, Count: 1024}}}},
-		{"two", []packet.Addr{public}, 2, 8, nil, [][]nat.PortBlock{
-			{{Frontend: public, First: 1024, Count: 8}},
-			{{Frontend: public, First: 1032, Count: 8}},
-		}},
-		{"all there is", []packet.Addr{public}, 1, 64000, nil, [][]nat.PortBlock{{{Frontend: public, First: 1024, Count: 64000}}}},
-		{"the last block", []packet.Addr{public}, 8000, 8, nil, nil},
-		{"over two frontends", []packet.Addr{second, public}, 3, 40000, nil, [][]nat.PortBlock{
-			{{Frontend: second, First: 1024, Count: 40000}},
-			{{Frontend: second, First: 41024, Count: 24000}, {Frontend: public, First: 1024, Count: 16000}},
-			{{Frontend: public, First: 17024, Count: 40000}},
-		}},
-		{"more than a frontend has", []packet.Addr{public, second, third}, 1, 150000, nil, [][]nat.PortBlock{{
-			{Frontend: public, First: 1024, Count: 64000},
-			{Frontend: second, First: 1024, Count: 64000},
-			{Frontend: third, First: 1024, Count: 22000},
-		}}},
-		{"around rules' ports", []packet.Addr{public}, 2, 32, []nat.InboundRule{
-			inbound(public, 1035, packet.TCP), inbound(public, 1036, packet.UDP), // in one block
-			inbound(public, 1056, packet.TCP), inbound(public, 1071, packet.TCP),
-			inbound(public, 80, packet.TCP), inbound(public, 1023, packet.TCP), inbound(public, 65024, packet.TCP), // in none
-			inbound(second, 1024, packet.TCP), // elsewhere
-		}, [][]nat.PortBlock{
-			{{Frontend: public, First: 1024, Count: 8}, {Frontend: public, First: 1040, Count: 16}, {Frontend: public, First: 1072, Count: 8}},
-			{{Frontend: public, First: 1080, Count: 32}},
-		}},
-		{"a rule's port in the last block", []packet.Addr{public}, 1, 63992, []nat.InboundRule{inbound(public, 65023, packet.TCP)},
-			[][]nat.PortBlock{{{Frontend: public, First: 1024, Count: 63992}}}},
-		{"a rule's port in the first block", []packet.Addr{public}, 1, 63992, []nat.InboundRule{inbound(public, 1024, packet.TCP)},
-			[][]nat.PortBlock{{{Frontend: public, First: 1032, Count: 63992}}}},
-	} {
+	for _, c := range deals {
 		t.Run(c.name, func(t *testing.T) {
 			p := policy(t, c.frontends, []nat.OutboundRule{egress(c.frontends, members(c.members), c.ports)}, c.in)
 			for i, want := range c.want {
@@ -93,6 +55,46 @@ func TestDeal(t *testing.T) {
 			checkDeal(t, p, c.members, c.ports, c.in)
 		})
 	}
+}
+
+var deals = []struct {
+	name      string
+	frontends []packet.Addr
+	members   int
+	ports     int
+	in        []nat.InboundRule
+	want      [][]nat.PortBlock // of the first members
+}{
+	{"one", []packet.Addr{public}, 1, 1024, nil, [][]nat.PortBlock{{{Frontend: public, First: 1024, Count: 1024}}}},
+	{"two", []packet.Addr{public}, 2, 8, nil, [][]nat.PortBlock{
+		{{Frontend: public, First: 1024, Count: 8}},
+		{{Frontend: public, First: 1032, Count: 8}},
+	}},
+	{"all there is", []packet.Addr{public}, 1, 64000, nil, [][]nat.PortBlock{{{Frontend: public, First: 1024, Count: 64000}}}},
+	{"the last block", []packet.Addr{public}, 8000, 8, nil, nil},
+	{"over two frontends", []packet.Addr{second, public}, 3, 40000, nil, [][]nat.PortBlock{
+		{{Frontend: second, First: 1024, Count: 40000}},
+		{{Frontend: second, First: 41024, Count: 24000}, {Frontend: public, First: 1024, Count: 16000}},
+		{{Frontend: public, First: 17024, Count: 40000}},
+	}},
+	{"more than a frontend has", []packet.Addr{public, second, third}, 1, 150000, nil, [][]nat.PortBlock{{
+		{Frontend: public, First: 1024, Count: 64000},
+		{Frontend: second, First: 1024, Count: 64000},
+		{Frontend: third, First: 1024, Count: 22000},
+	}}},
+	{"around rules' ports", []packet.Addr{public}, 2, 32, []nat.InboundRule{
+		inbound(public, 1035, packet.TCP), inbound(public, 1036, packet.UDP), // in one block
+		inbound(public, 1056, packet.TCP), inbound(public, 1071, packet.TCP),
+		inbound(public, 80, packet.TCP), inbound(public, 1023, packet.TCP), inbound(public, 65024, packet.TCP), // in none
+		inbound(second, 1024, packet.TCP), // elsewhere
+	}, [][]nat.PortBlock{
+		{{Frontend: public, First: 1024, Count: 8}, {Frontend: public, First: 1040, Count: 16}, {Frontend: public, First: 1072, Count: 8}},
+		{{Frontend: public, First: 1080, Count: 32}},
+	}},
+	{"a rule's port in the last block", []packet.Addr{public}, 1, 63992, []nat.InboundRule{inbound(public, 65023, packet.TCP)},
+		[][]nat.PortBlock{{{Frontend: public, First: 1024, Count: 63992}}}},
+	{"a rule's port in the first block", []packet.Addr{public}, 1, 63992, []nat.InboundRule{inbound(public, 1024, packet.TCP)},
+		[][]nat.PortBlock{{{Frontend: public, First: 1032, Count: 63992}}}},
 }
 
 // checkDeal goes through every port of every lease.
@@ -176,6 +178,12 @@ func TestLookups(t *testing.T) {
 			t.Errorf("port %d is given out: %v", port, !want)
 		}
 	}
+	checkOutbound(t, p)
+	checkInbound(t, p)
+}
+
+func checkOutbound(t *testing.T, p *nat.Policy) {
+	t.Helper()
 	for _, c := range []struct {
 		member packet.Addr
 		proto  packet.Protocol
@@ -199,7 +207,6 @@ func TestLookups(t *testing.T) {
 	if p.Owner(0) != nil || len(p.Leases()) != 5 {
 		t.Errorf("nobody owns %v; %d leases", p.Owner(0), len(p.Leases()))
 	}
-	checkInbound(t, p)
 }
 
 func checkInbound(t *testing.T, p *nat.Policy) {

@@ -44,6 +44,9 @@ func exhaust(t testing.TB, l *nat.Lease, tr *tracker, to nat.Endpoint, n int, no
 	if f, _, ok := tr.open(l, tuple(packet.TCP, member, uint16(n), to), now); ok {
 		t.Fatalf("flow %d of %d: %v", n, n, f.ext)
 	}
+	if l.Refused != to {
+		t.Fatalf("the last refused wanted to go to %v, not %v", to, l.Refused)
+	}
 	return flows
 }
 
@@ -82,7 +85,7 @@ func TestEvict(t *testing.T) {
 
 // TestUnusedBeforeSpent: the hold of a flow that is over is only cut short in need.
 func TestUnusedBeforeSpent(t *testing.T) {
-	const ports = 64
+	const ports = 1024
 	l, tr := newLease(t, packet.TCP, ports), newTracker()
 	for i := range ports - 1 {
 		f, evicted, ok := tr.open(l, tuple(packet.TCP, member, uint16(i), remote(1)), 0)
@@ -91,7 +94,7 @@ func TestUnusedBeforeSpent(t *testing.T) {
 		}
 		tr.flows[f.reply()] = true
 	}
-	if _, evicted, ok := tr.open(l, tuple(packet.TCP, member, 100, remote(1)), 0); !ok || evicted {
+	if _, evicted, ok := tr.open(l, tuple(packet.TCP, member, ports, remote(1)), 0); !ok || evicted {
 		t.Errorf("one port is unused: evicted %v, ok %v", evicted, ok)
 	}
 }
@@ -123,20 +126,55 @@ func TestSearchCost(t *testing.T) {
 				tr.flows[k] = c.spent
 			}
 			tr.asked = 0
-			for i := range 1000 { // SYNs a second
-				now := int64(time.Second) + int64(i)*int64(time.Millisecond)
-				f, _, ok := tr.open(l, tuple(packet.TCP, member, uint16(i), remote(i%c.full)), now)
-				if ok != c.spent {
-					t.Fatalf("SYN %d: %v", i, ok)
-				}
-				if ok {
-					tr.flows[f.reply()] = true
-				}
-			}
+			knock(t, l, tr, c.full, c.spent)
 			if limit := c.budget + c.full*ports; tr.asked > limit {
 				t.Errorf("%d questions, want at most %d", tr.asked, limit)
 			}
 		})
+	}
+}
+
+// knock sends 1,000 SYNs within a second, all of which find a port or none.
+func knock(t *testing.T, l *nat.Lease, tr *tracker, destinations int, want bool) {
+	t.Helper()
+	for i := range 1000 {
+		now := int64(time.Second) + int64(i)*int64(time.Millisecond)
+		f, _, ok := tr.open(l, tuple(packet.TCP, member, uint16(i), remote(i%destinations)), now)
+		if ok != want {
+			t.Fatalf("SYN %d: %v", i, ok)
+		}
+		if ok {
+			tr.flows[f.reply()] = true
+		}
+	}
+}
+
+// TestSearchIsShort: a search meets ports in use as often as there are such, and
+// not in runs; where no port has a flow there is nothing to ask.
+func TestSearchIsShort(t *testing.T) {
+	const ports, searches = 64000, 200
+	l, q := newLease(t, packet.TCP, ports), newQuick()
+	for i := range ports {
+		q.take(l, tuple(packet.TCP, member, uint16(i), remote(1)))
+	}
+	if most := ports * 20; q.asked > most { // Σ ports/free is about ports × ln(ports) = 11 × ports
+		t.Errorf("%d questions to fill %d ports, want at most %d", q.asked, ports, most)
+	}
+	*q = *newQuick()
+	for range ports * 95 / 100 {
+		q.take(l, tuple(packet.TCP, member, 1, remote(2)))
+	}
+	q.asked = 0
+	for range searches {
+		k := tuple(packet.TCP, member, 1, remote(2))
+		l.Allocate(&k, 0, q, 0)
+	}
+	if mean := q.asked / searches; mean > 30 { // 20 are expected, and a mean of 200 is off by 1.4
+		t.Errorf("%d questions a search with 95 %% in use", mean)
+	}
+	fresh, q := newLease(t, packet.TCP, 8), newQuick()
+	if q.take(fresh, tuple(packet.TCP, member, 1, remote(1))); q.asked != 0 {
+		t.Errorf("%d questions about ports without a flow", q.asked)
 	}
 }
 

@@ -30,7 +30,7 @@ func (q *PacketQueue) ReadBatch(frames [][]byte) (n int, err error) {
 		return 0, q.fail("read", errWriteOnly)
 	}
 	q.rx.batch = frames[:min(len(frames), BatchSize)]
-	if err := q.read(q.rx.attempt, q.rx.check); err != nil {
+	if err := q.read(q.rx.collector, q.rx.checker); err != nil {
 		return 0, err
 	}
 	return len(q.rx.batch), nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/mdlayher/packet"
@@ -69,45 +68,18 @@ func openSocket(o PacketOptions) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.TxOnly {
-		return openWriter(ifi)
-	}
 	// All protocols, although the filter lets only one pass: those bound to a
 	// single protocol get a frame after the ingress hooks, where the guard that
 	// keeps the host's own stack out of it drops it.
-	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: program})
+	protocol := unix.ETH_P_ALL
+	if o.TxOnly {
+		protocol = 0
+	}
+	conn, err := packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: program})
 	if err != nil {
 		return nil, err
 	}
 	return newPort(ifi.Name, conn)
-}
-
-// openWriter opens a socket that receives nothing, as it is bound to no protocol,
-// and of which the runtime's poller does not know: that would have the kernel wake
-// an idle thread for each frame that the device has done with.
-func openWriter(ifi *net.Interface) (*port, error) {
-	conn, err := packet.Listen(ifi, packet.Raw, 0, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var own int
-	var dupErr error
-	err = raw.Control(func(fd uintptr) { own, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
-	if err := errors.Join(err, dupErr); err != nil {
-		return nil, err
-	}
-	// What is set not to block, os.NewFile gives to the poller. No call here
-	// blocks all the same (MSG_DONTWAIT).
-	if err := unix.SetNonblock(own, false); err != nil {
-		unix.Close(own)
-		return nil, err
-	}
-	return newPort(ifi.Name, os.NewFile(uintptr(own), ifi.Name))
 }
 
 // setOptions sets the socket's options but for the receive ring, which comes after

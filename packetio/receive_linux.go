@@ -13,22 +13,21 @@ type receiver struct {
 	in    *inbox // for frames too long for the ring
 	later [BatchSize]int
 
-	batch   [][]byte // what to fill, then what was filled
-	attempt func(fd uintptr) bool
-	check   func() error
+	batch     [][]byte // what to fill, then what was filled
+	collector func(fd uintptr) bool
+	checker   func() error
 }
 
 func newReceiver(p *port) (r *receiver, err error) {
 	r = &receiver{port: p}
-	// Made once: a method value made for each call would be garbage each time.
-	r.attempt, r.check = r.collect, r.checkLink
+	r.collector, r.checker = r.collect, r.check // made once, as in newDoorbell
 	if err := p.control(func(fd int) error { r.ring, err = newRing(fd); return err }); err != nil {
 		return nil, err
 	}
 	if r.in, err = newInbox(); err != nil {
 		return nil, err
 	}
-	return r, p.keepReading()
+	return r, p.listen()
 }
 
 // collect fills the batch with what has arrived, and returns false if that is
@@ -56,6 +55,9 @@ func (r *receiver) collect(fd uintptr) bool {
 		n = r.fetch(fd, r.batch[:n], r.later[:later])
 	}
 	if n == 0 {
+		// An error that nobody takes would ring for ever. It can only be that
+		// the link went down.
+		_, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		return false
 	}
 	r.batch = r.batch[:n]
@@ -81,9 +83,9 @@ func (r *receiver) fetch(fd uintptr, frames [][]byte, later []int) int {
 	return len(whole)
 }
 
-// checkLink returns an error if the socket has no interface any more. A link that
+// check returns an error if the socket has no interface any more. A link that
 // is down passes: the kernel goes on filling the ring when it is up again.
-func (r *receiver) checkLink() error {
+func (r *receiver) check() error {
 	return r.control(func(fd int) error {
 		bound, err := unix.Getsockname(fd)
 		if err == nil && bound.(*unix.SockaddrLinklayer).Ifindex < 0 {

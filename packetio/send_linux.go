@@ -14,7 +14,7 @@ type sender struct {
 func newSender(p *port) *sender {
 	s := &sender{port: p}
 	s.out.init()
-	s.transmit = s.sendAll // made once, as in newReceiver
+	s.transmit = s.sendAll // made once, as in newDoorbell
 	return s
 }
 

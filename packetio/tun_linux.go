@@ -28,11 +28,11 @@ type TUNQueue struct {
 	mtu int
 
 	// The goroutine's in ReadBatch.
-	in      *slots
-	batch   [][]byte // what to fill, then what was filled
-	errno   unix.Errno
-	attempt func(fd uintptr) bool
-	check   func() error
+	in        *slots
+	batch     [][]byte // what to fill, then what was filled
+	errno     unix.Errno
+	collector func(fd uintptr) bool
+	checker   func() error
 
 	// The goroutine's in WriteBatch.
 	frames   [][]byte
@@ -87,9 +87,9 @@ func openTUNQueue(cfg water.Config) (*TUNQueue, error) {
 		return nil, err
 	}
 	q := &TUNQueue{port: port}
-	q.attempt, q.check, q.transmit = q.collect, q.checkDevice, q.sendAll // made once, as in newReceiver
+	q.collector, q.checker, q.transmit = q.collect, q.check, q.sendAll // made once, as in newDoorbell
 	if q.in, err = newSlots(); err == nil {
-		err = q.keepReading()
+		err = q.listen()
 	}
 	if err != nil {
 		return nil, errors.Join(err, q.Close())
@@ -134,7 +134,7 @@ func (q *TUNQueue) Close() error { return q.close(func() error { return nil }) }
 // arrived, at most BatchSize. Frames die at the next call.
 func (q *TUNQueue) ReadBatch(frames [][]byte) (n int, err error) {
 	q.batch = frames[:min(len(frames), BatchSize)]
-	if err := q.read(q.attempt, q.check); err != nil {
+	if err := q.read(q.collector, q.checker); err != nil {
 		return 0, err
 	}
 	if len(q.batch) == 0 {
@@ -163,8 +163,8 @@ func (q *TUNQueue) collect(fd uintptr) bool {
 	return true
 }
 
-// checkDevice returns an error if the interface is gone.
-func (q *TUNQueue) checkDevice() error {
+// check returns an error if the interface is gone.
+func (q *TUNQueue) check() error {
 	return q.control(func(fd int) error {
 		request, err := unix.NewIfreq(q.name)
 		if err == nil {

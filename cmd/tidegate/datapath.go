@@ -93,12 +93,15 @@ func reason(c *config.Config, refused []error) string {
 	return "the fastest that this host allows: " + refusal(refused).Error()
 }
 
-// workers returns how many goroutines forward.
-func workers(c *config.Config) int {
-	if c.Gateway.Workers > 0 {
-		return c.Gateway.Workers
+// readers returns how many goroutines read each interface: with two sides half of
+// the workers, and so behind a TUN device too, where the other half of the work is
+// the kernel's, which routes each packet in and out again.
+func readers(c *config.Config) int {
+	workers := c.Gateway.Workers
+	if workers == 0 {
+		workers = runtime.NumCPU()
 	}
-	return runtime.NumCPU()
+	return max(1, workers/2)
 }
 
 // openPacketPath opens packet sockets on both interfaces. The guard comes first,
@@ -120,7 +123,7 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 		return nil, err
 	}
 	d.add(guard.Close)
-	if err := d.openSockets([2]string{inside, outside}, max(1, workers(c)/2), table); err != nil {
+	if err := d.openSockets([2]string{inside, outside}, readers(c), table); err != nil {
 		return nil, err
 	}
 	table.Answer(nexthop.Outside, prefixes(c))

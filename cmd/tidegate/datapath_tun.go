@@ -18,7 +18,7 @@ func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err er
 	if err := d.claim(c.Gateway.TUN.Name); err != nil {
 		return nil, err
 	}
-	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: workers(c)})
+	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: readers(c)})
 	if err != nil {
 		return nil, err
 	}
