@@ -4,6 +4,10 @@ package config
 // billion ports. Shorter ones are typing errors that would exhaust memory.
 const widestFrontend = 16
 
+// mostMembers bounds a pool: as many as the widest frontend could serve with 64,000
+// ports each. Azure's pools end at 5,000.
+const mostMembers = 1 << 16
+
 func (v *validator) checkFrontends() {
 	if len(v.config.FrontendIPConfigurations) == 0 {
 		v.add("frontendIPConfigurations", "at least one frontend is needed")
@@ -55,5 +59,8 @@ func (v *validator) members(path string, p BackendAddressPool) {
 			v.add(at(path, i), "%s overlaps %s of frontend %s", a, show(other.prefix), quote(other.owner))
 		}
 		inPool.add(a.Prefix, p.Name)
+	}
+	if n := p.Size(); n > mostMembers {
+		v.add(path, "%d addresses are more than the %d that a pool may have", n, mostMembers)
 	}
 }

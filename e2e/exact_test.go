@@ -149,12 +149,13 @@ const reach = 20 << 20
 func TestResetIsExactAfterWrap(t *testing.T) {
 	onEach(t, settings{idle: idle}, func(r *rig) {
 		up := r.dialNearWrap(func(n numbers) uint32 { return n.inside.SndNxt })
-		down := r.dialNearWrap(func(n numbers) uint32 { return n.outside.SndNxt })
 		r.wrap(up.inside, up.outside)
-		r.wrap(down.outside, down.inside)
-		defer r.wantNoChallenge(r.Hosts[0], r.Servers[0])()
+		settled := r.wantNoChallenge(r.Hosts[0], r.Servers[0])
 		r.wantReset(up, idle)
+		down := r.dialNearWrap(func(n numbers) uint32 { return n.outside.SndNxt })
+		r.wrap(down.outside, down.inside)
 		r.wantReset(down, idle)
+		settled()
 	})
 }
 

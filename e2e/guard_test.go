@@ -4,7 +4,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +30,7 @@ func TestNothingLeaks(t *testing.T) {
 		p := r.connect(r.Hosts[0], r.Servers[0])
 		r.tryToLeak(p)
 		r.crash()
+		r.failToStart()
 		r.wantNothingPassesWhileDead(p)
 		r.start(settings{})
 		r.tryToLeak(r.connect(r.Hosts[0], r.Servers[0]))
@@ -34,6 +38,20 @@ func TestNothingLeaks(t *testing.T) {
 		r.stop()
 		r.wantHostState(r.Gateway, before)
 	})
+}
+
+// failToStart starts a gateway that finds an interface missing. One on tun needs none.
+func (r *rig) failToStart() {
+	r.Helper()
+	if r.datapath == "tun" {
+		return
+	}
+	text := strings.ReplaceAll(string(must(os.ReadFile(r.file()))(r)), "interface: in0", "interface: eth7")
+	other := r.file() + ".yaml"
+	r.check(os.WriteFile(other, []byte(text), 0o644))
+	if o := r.run(r.Gateway, exec.Command(program, "run", "-c", other)); o.status != 1 {
+		r.Fatalf("without an interface: %+v", o)
+	}
 }
 
 // wantLeakWithoutGateway shows that the test can see a leak: the host forwards
@@ -118,6 +136,7 @@ func (r *rig) wantNoLeak() {
 // wantNothingPassesWhileDead tries for two seconds. The host may speak for itself.
 func (r *rig) wantNothingPassesWhileDead(p pair) {
 	r.Helper()
+	time.Sleep(settle) // what was sent before the gateway died is captured by then
 	insideBefore, outsideBefore := len(fromGateway(r.inside)), len(fromGateway(r.outside))
 	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
 		r.tryToLeak(p)

@@ -30,6 +30,9 @@ var refusals = []struct {
 	{name: "no permission, packet", datapath: "packet", edit: onlyLoopback, as: nobody, status: 1, lines: []string{"CAP_NET_RAW|CAP_NET_ADMIN|root"}},
 	{name: "no permission, tun", datapath: "tun", edit: onlyLoopback, as: nobody, status: 1, lines: []string{"CAP_NET_ADMIN"}},
 	{name: "no permission for either", datapath: "auto", edit: onlyLoopback, as: nobody, status: 1, lines: []string{"CAP_NET_RAW"}},
+	{name: "no permission, by the default socket", datapath: "packet", edit: defaultSocket, as: nobody, status: 1, lines: []string{"run as root, or choose another path in api.listen"}},
+	{name: "interface down", datapath: "packet", prepare: takeDown, status: 1, lines: []string{"ip link set in0 up"}},
+	{name: "interface down, auto", datapath: "auto", prepare: takeDown, status: 1, lines: []string{"ip link set in0 up"}},
 	{name: "TUN missing", datapath: "tun", wrap: `mount -t tmpfs none /dev/net`, status: 1, lines: []string{"modprobe tun"}},
 	{name: "TUN is something else", datapath: "tun", wrap: `mount --bind /dev/null /dev/net/tun`, status: 1, lines: []string{"/dev/net/tun"}},
 	{name: "TUN name taken", datapath: "tun", edit: []string{"gateway:", "gateway:\n  tun: { name: in0 }"}, status: 1, lines: []string{"gateway.tun.name"}},
@@ -50,10 +53,12 @@ const nobody = 65534
 // onlyLoopback leaves out the socket, which nobody may make here.
 var onlyLoopback = []string{"listen: [ \"unix:", "listen: [ \"" + loopback + "\" ] } # "}
 
+// defaultSocket is a path in a directory that nobody may make.
+var defaultSocket = []string{"listen: [ \"unix:", "listen: [ \"unix:/run/tidegate-e2e/none/api.sock\" ] } # "}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	before := r.hostState(r.Gateway)
 	for _, c := range refusals {
 		r.Run(c.name, func(t *testing.T) {
 			sub := *r
@@ -63,6 +68,7 @@ func TestRefusals(t *testing.T) {
 			if c.prepare != nil {
 				c.prepare(&sub)
 			}
+			before := sub.hostState(r.Gateway)
 			cmd := exec.Command(program, "run", "-c", r.file())
 			if c.wrap != "" {
 				cmd = exec.Command("unshare", append([]string{"-m", "sh", "-ec", c.wrap + ` && exec "$@"`, "sh"}, cmd.Args...)...)
@@ -101,6 +107,11 @@ func containsOne(s string, of []string) bool {
 func takePort(r *rig) {
 	listener := must(r.Gateway.Listen("tcp4", loopback))(r)
 	r.Cleanup(func() { listener.Close() })
+}
+
+func takeDown(r *rig) {
+	r.check(r.Gateway.SetDown("in0"))
+	r.Cleanup(func() { r.check(r.Gateway.SetUp("in0")) })
 }
 
 func takePath(r *rig) {

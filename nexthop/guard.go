@@ -55,7 +55,10 @@ type GuardOptions struct {
 //
 // The table outlives the process, so that nothing leaks after a crash either.
 // `nft list table netdev tidegate` shows how much it dropped.
-type Guard struct{}
+type Guard struct {
+	// Adopted says that the table was there before: a gateway had been killed.
+	Adopted bool
+}
 
 // InstallGuard puts the table in place. One that is there, from an earlier call or
 // a process that was killed, is replaced in the same transaction: there is no
@@ -75,7 +78,7 @@ func InstallGuard(o GuardOptions) (*Guard, error) {
 	if err := tx.Flush(); err != nil {
 		return nil, explainGuard("install guard", err)
 	}
-	return &Guard{}, nil
+	return &Guard{Adopted: tx.adopted}, nil
 }
 
 // findIngress looks for the interfaces, since nf_tables (6.16) accepts names of
@@ -113,7 +116,7 @@ func (g *Guard) Close() error {
 }
 
 // openGuardTx asks one question first: without nf_tables a transaction gets
-// fewer answers than the library waits for.
+// fewer answers than the library waits for. The answer tells if the table is there.
 func openGuardTx() (*guardTx, error) {
 	c, err := nftables.New(nftables.WithSockOptions(func(s *nfnetlink.Conn) error {
 		return errors.Join(s.SetWriteBuffer(guardBuffer), s.SetDeadline(time.Now().Add(guardTimeout)))
@@ -121,10 +124,12 @@ func openGuardTx() (*guardTx, error) {
 	if err != nil {
 		return nil, explainGuard("open nf_tables", err)
 	}
-	if _, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev); err != nil {
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev)
+	if err != nil {
 		return nil, explainGuard("open nf_tables", err)
 	}
-	return &guardTx{Conn: c, table: &nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev}}, nil
+	adopted := slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == guardTable })
+	return &guardTx{Conn: c, adopted: adopted, table: &nftables.Table{Name: guardTable, Family: nftables.TableFamilyNetdev}}, nil
 }
 
 // explainGuard adds the remedy.

@@ -18,6 +18,7 @@ type guardTx struct {
 	*nftables.Conn
 	table     *nftables.Table
 	frontends *nftables.Set // from an address to its chain
+	adopted   bool          // the table was there before
 	err       error
 }
 

@@ -69,20 +69,28 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, errors.New("the path is not absolute")
 	}
 	if err := makeParent(filepath.Dir(path)); err != nil {
-		return nil, err
+		return nil, permitted(err)
 	}
 	if err := removeStale(path); err != nil {
-		return nil, err
+		return nil, permitted(err)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, cause(err)
+		return nil, permitted(cause(err))
 	}
 	if err := os.Chmod(path, socketMode); err != nil {
 		l.Close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// permitted adds the remedy to an error for want of permission.
+func permitted(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w; run as root, or choose another path in api.listen", err)
+	}
+	return err
 }
 
 // makeParent makes a missing directory, which the group of the socket has to

@@ -73,7 +73,7 @@ func New(o Options) *Server {
 	mux.Handle("GET /metrics", o.Metrics)
 	sameOrigin := http.NewCrossOriginProtection() // no web page may end flows through its visitor
 	sameOrigin.SetDenyHandler(http.HandlerFunc(denyCrossOrigin))
-	s.handler = http.MaxBytesHandler(sameOrigin.Handler(problemMux{mux}), maxBody)
+	s.handler = http.MaxBytesHandler(ownName(sameOrigin.Handler(problemMux{mux})), maxBody)
 	return s
 }
 

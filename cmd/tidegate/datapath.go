@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"runtime"
 	"strings"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 
@@ -24,7 +22,8 @@ import (
 // what has to run beside them.
 type datapath struct {
 	name      config.Datapath
-	why       string // for the operator: why this one and not another
+	why       string         // for the operator: why this one and not another
+	guard     *nexthop.Guard // nil where the operator's routes guard
 	workers   []gateway.Port
 	control   gateway.Port
 	addresses [2]packet.Addr
@@ -80,7 +79,7 @@ func (r refusal) Unwrap() []error { return r }
 // mistaken says that it is not the host that does not allow a datapath: taking
 // another would hide the operator's mistake.
 func mistaken(err error) bool {
-	return errors.Is(err, errRunning) || errors.As(err, new(netlink.LinkNotFoundError))
+	return errors.Is(err, packetio.ErrLinkDown) || errors.As(err, new(netlink.LinkNotFoundError))
 }
 
 func reason(c *config.Config, refused []error) string {
@@ -104,25 +103,17 @@ func readers(c *config.Config) int {
 	return max(1, workers/2)
 }
 
-// openPacketPath opens packet sockets on both interfaces. The guard comes first,
-// so that from then on the host's stack passes nothing on.
+// openPacketPath opens packet sockets on both interfaces, and puts the guard in
+// place last: what fails before it has changed nothing.
 func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, err error) {
 	d := &datapath{name: config.DatapathPacket}
 	defer d.onError(&err)
 	inside, outside := c.Gateway.Inside.Name, c.Gateway.Outside.Name
-	if err := d.claim("packet sockets"); err != nil {
-		return nil, err
-	}
 	table, err := nexthop.Open(nexthop.Options{Inside: inside, Outside: outside, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	d.add(table.Close)
-	guard, err := nexthop.InstallGuard(p.guard(inside, outside))
-	if err != nil {
-		return nil, err
-	}
-	d.add(guard.Close)
 	if err := d.openSockets([2]string{inside, outside}, readers(c), table); err != nil {
 		return nil, err
 	}
@@ -131,7 +122,18 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 		d.addresses[side] = table.Snapshot().Link(nexthop.Side(side)).Address
 	}
 	d.changed, d.run = table.Changed(), table.Run
-	return d, nil
+	d.guard, err = nexthop.InstallGuard(p.guard(c))
+	return d, err
+}
+
+// unguard takes the guard down at the end, unless the gateway failed: then it may
+// be all that keeps packets from leaving untranslated. A start that failed leaves
+// the host as it was, with the guard of a gateway that was killed, or without.
+func (d *datapath) unguard(started bool, err error) error {
+	if d.guard == nil || err != nil && (started || d.guard.Adopted) {
+		return nil
+	}
+	return d.guard.Close()
 }
 
 // openSockets opens n readers for each side, and two writers for each of them,
@@ -194,20 +196,4 @@ func (d *datapath) drops() map[string]uint64 {
 		refused += s.Refused.Total()
 	}
 	return map[string]uint64{"rx-overflow": overflow, "tx-refused": refused}
-}
-
-var errRunning = errors.New("another tidegate has taken that in this network namespace")
-
-// claim makes this the only gateway of its kind in the network namespace: an
-// abstract unix socket belongs to one, and goes with the process.
-func (d *datapath) claim(name string) error {
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "@tidegate/" + name, Net: "unixgram"})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("claim %s: %w; stop it first", name, errRunning)
-	}
-	if err != nil {
-		return fmt.Errorf("claim %s: %w", name, err)
-	}
-	d.add(l.Close)
-	return nil
 }

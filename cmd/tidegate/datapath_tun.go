@@ -15,9 +15,6 @@ import (
 func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err error) {
 	d := &datapath{name: config.DatapathTUN}
 	defer d.onError(&err)
-	if err := d.claim(c.Gateway.TUN.Name); err != nil {
-		return nil, err
-	}
 	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: readers(c)})
 	if err != nil {
 		return nil, err

@@ -48,6 +48,9 @@ func demo(ctx context.Context, w io.Writer, datapath string) (err error) {
 	s := &stage{ctx: ctx, out: &printer{w: w}}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.build(datapath); err != nil {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		return err
 	}
 	for _, scene := range []func(*stage) error{
@@ -55,7 +58,7 @@ func demo(ctx context.Context, w io.Writer, datapath string) (err error) {
 	} {
 		err := scene(s)
 		if ctx.Err() != nil {
-			return errors.New("demo: interrupted")
+			return errInterrupted
 		}
 		if err != nil {
 			return errors.Join(err, s.gatewayLog())
@@ -65,6 +68,8 @@ func demo(ctx context.Context, w io.Writer, datapath string) (err error) {
 }
 
 const demoName = "demo"
+
+var errInterrupted = errors.New("demo: interrupted")
 
 // stage is the lab with the gateway running in it, and what the scenes found out.
 type stage struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -103,8 +104,10 @@ func newKill(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "kill FILTER...", Short: "End the matching flows, ESTABLISHED TCP with a RST to both sides",
 		Long: "Ends the flows that match; at least one FILTER is needed.\n\n" + filterHelp,
-		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("kill: a FILTER is needed, such as internal=10.0.0.10:40000; see `tidegate kill --help`")}
+			}
 			filter, err := parseFilter(args)
 			if err != nil {
 				return err

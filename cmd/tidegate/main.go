@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tidegate/api"
 )
 
 // version is set by the linker.
@@ -59,8 +61,6 @@ type global struct {
 	output string
 }
 
-const defaultAPI = "unix:/run/tidegate/api.sock"
-
 func newRoot() *cobra.Command {
 	g := &global{}
 	root := &cobra.Command{
@@ -74,11 +74,11 @@ func newRoot() *cobra.Command {
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	api := os.Getenv("TIDEGATE_API")
-	if api == "" {
-		api = defaultAPI
+	address := os.Getenv("TIDEGATE_API")
+	if address == "" {
+		address = api.DefaultAddress
 	}
-	root.PersistentFlags().StringVar(&g.api, "api", api, "the gateway's API: unix:PATH or http://HOST:PORT (env TIDEGATE_API)")
+	root.PersistentFlags().StringVar(&g.api, "api", address, "the gateway's API: unix:PATH or http://HOST:PORT (env TIDEGATE_API)")
 	root.PersistentFlags().StringVarP(&g.output, "output", "o", "table", "table, json or wide")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}

@@ -72,32 +72,36 @@ func (p *plan) addInbound(c *config.Config, r config.InboundNATRule) {
 	p.inbound = append(p.inbound, nat.InboundRule{
 		Rule: p.rule(r.Name, gateway.InboundNATRule, r.IdleTimer), Name: r.Name,
 		Protocol: protocols(r.Protocol)[0],
-		Frontend: nat.Endpoint{Addr: packet.AddrFrom(f.PublicIPAddress), Port: uint16(r.FrontendPort)},
+		Frontend: nat.Endpoint{Addr: packet.AddrFrom(f.Prefix().Addr()), Port: uint16(r.FrontendPort)},
 		Backend:  nat.Endpoint{Addr: packet.AddrFrom(r.BackendAddress), Port: uint16(r.BackendPort)},
 	})
 }
 
 // protocols: a rule for all of them lets pings out too; Azure knows no ICMP rule.
-func protocols(p config.Protocol) []packet.Protocol {
-	switch p {
-	case config.ProtocolTCP:
-		return []packet.Protocol{packet.TCP}
-	case config.ProtocolUDP:
-		return []packet.Protocol{packet.UDP}
+func protocols(p config.Protocol) (all []packet.Protocol) {
+	if p.TCP() {
+		all = append(all, packet.TCP)
 	}
-	return []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP}
+	if p.UDP() {
+		all = append(all, packet.UDP)
+	}
+	if p == config.ProtocolAll {
+		all = append(all, packet.ICMP)
+	}
+	return all
 }
 
 // guard says what the host's own stack must keep its hands off.
-func (p *plan) guard(inside, outside string) nexthop.GuardOptions {
-	o := nexthop.GuardOptions{Inside: inside, Outside: outside}
-	for _, f := range p.frontends {
-		g := nexthop.Guarded{Addresses: netip.PrefixFrom(f.Netip(), 32)}
+func (p *plan) guard(c *config.Config) nexthop.GuardOptions {
+	o := nexthop.GuardOptions{Inside: c.Gateway.Inside.Name, Outside: c.Gateway.Outside.Name}
+	for _, f := range prefixes(c) {
+		first := packet.AddrFrom(f.Addr())
+		g := nexthop.Guarded{Addresses: f}
 		for _, r := range p.outbound {
-			g.Outbound = g.Outbound || slices.Contains(r.Frontends, f)
+			g.Outbound = g.Outbound || slices.Contains(r.Frontends, first)
 		}
 		for _, r := range p.inbound {
-			if r.Frontend.Addr == f {
+			if r.Frontend.Addr == first { // an inbound rule's frontend has one address
 				g.Inbound = append(g.Inbound, nexthop.Ports{Protocol: r.Protocol, First: r.Frontend.Port, Last: r.Frontend.Port})
 			}
 		}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"tidegate/api/server"
+	"tidegate/config"
+	"tidegate/gateway"
+	"tidegate/metrics"
+)
+
+// service is all that runs, once everything is there.
+type service struct {
+	config  *config.Config
+	plan    *plan
+	path    *datapath
+	gateway *gateway.Gateway
+	ready   atomic.Bool
+	log     *slog.Logger
+}
+
+// serve runs all parts until ctx is done or one of them fails.
+func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-chan os.Signal) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.gateway.Run(ctx) })
+	group.Go(func() error { return s.server().Serve(ctx, listeners) })
+	if s.path.run != nil {
+		group.Go(func() error { return s.path.run(ctx) })
+	}
+	group.Go(func() error { return s.hangups(ctx, hup) })
+	if ctx.Err() == nil {
+		s.announce()
+	}
+	err := group.Wait()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	s.log.Info("ended")
+	return nil
+}
+
+// announce says, whatever the log level is, that packets flow.
+func (s *service) announce() {
+	s.ready.Store(true)
+	newLog(config.Log{Level: "info", Format: s.config.Log.Format}).Info("ready",
+		"datapath", s.path.name, "rules", len(s.plan.rules), "frontends", len(s.plan.frontends))
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // nobody to tell unless systemd started us
+}
+
+func (s *service) server() *server.Server {
+	return server.New(server.Options{
+		Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Version: version,
+		Datapath: string(s.path.name), DatapathReason: s.path.why, Started: time.Now(),
+		Ready: func() error {
+			if !s.ready.Load() {
+				return errors.New("starting")
+			}
+			return nil
+		},
+		Metrics: metrics.Handler(metrics.Options{
+			Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Datapath: string(s.path.name),
+		}),
+		Log: s.log,
+	})
+}
+
+// hangups keeps a SIGHUP, which will reload one day, from ending the gateway.
+func (s *service) hangups(ctx context.Context, hup <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			s.log.Warn("SIGHUP ignored: this version does not reload; restart it to use a changed configuration")
+		}
+	}
+}
