@@ -48,7 +48,9 @@ func TestPools(t *testing.T) {
 		{"shared addresses", pools("{ name: vms, addresses: [ 10.0.0.1 ] }, { name: b, addresses: [ 10.0.0.0/24 ] }"), nil},
 		{"empty", pools("{ name: vms, addresses: [] }"), nil},
 		{"too large", pools("{ name: vms, addresses: [ 10.0.0.0/16, 10.1.0.0 ] }"),
-			[]string{"backendAddressPools[0].addresses: 65537 addresses are more than the 65536 that a pool may have", tooMany(65537, 32, 64000, 1, 0)}},
+			[]string{"backendAddressPools[0].addresses: 65537 addresses are more than the 65536 that a pool may have",
+				"outboundRules[0].allocatedOutboundPorts: SpecifiedAllocatedOutboundPortsForOutboundRuleExceedsTotalNumberOfAvailablePorts: " +
+					"65537 members × 32 ports each exceed the 64000 available (64000 × 1 frontend IPs − 8 × 0 inbound rule ports)"}},
 	})
 }
 

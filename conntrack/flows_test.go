@@ -89,11 +89,10 @@ func establish(table *Table, r Ref, now int64) {
 // end sweeps until nothing more ends, a few at a time.
 func end(table *Table, now int64, budget int) (all []Ended) {
 	buf := make([]Ended, 0, budget)
-	for {
-		got := table.Sweep(now, buf)
+	for more := true; more; {
+		var got []Ended
+		got, more = table.Sweep(now, buf)
 		all = append(all, got...)
-		if len(got) < budget {
-			return all
-		}
 	}
+	return all
 }

@@ -46,10 +46,9 @@ const (
 	metaState  = 0x0f // State
 	acked      = 0x10 // this end has acknowledged the other's SYN
 	finished   = 0x20 // this end has sent FIN
-	suspected  = 0x40 // an inexact RST has passed: the timer is cut until traffic goes on; the same in both
 	fromInside = 0x80 // packets of this direction come from the inside
 
-	metaTCP = acked | finished | suspected
+	metaTCP = acked | finished
 )
 
 // noSyn is the wscale of an end whose SYN has not passed.

@@ -12,9 +12,6 @@ func (m *model) observe(f *modelFlow, d Direction, p *packet.Parsed) {
 	f.last = m.now
 	f.packets[d]++
 	f.bytes[d] += uint64(p.Total)
-	if f.tcp() && p.Flags&packet.RST == 0 {
-		f.suspect = false
-	}
 }
 
 // traffic has a flow do a few things that it may do.
@@ -41,7 +38,7 @@ func (m *model) move(t *rapid.T, f *modelFlow) {
 	case Established, FinWait:
 		m.talk(t, f, d)
 	case TimeWait, Closed:
-		rapid.SampledFrom([]func(*rapid.T, *modelFlow){m.syn, m.oldSyn, m.again}).Draw(t, "next")(t, f)
+		rapid.SampledFrom([]func(*rapid.T, *modelFlow){m.syn, m.again}).Draw(t, "next")(t, f)
 	}
 }
 
@@ -51,15 +48,6 @@ func (m *model) syn(t *rapid.T, f *modelFlow) {
 	m.observe(f, Original, segment(packet.SYN, seq, 0, 0))
 	f.state, f.fin = SynSent, [2]bool{}
 	f.next, f.told = [2]uint32{seq + 1, 0}, [2]uint32{}
-}
-
-// oldSyn reopens only what was reset.
-func (m *model) oldSyn(t *rapid.T, f *modelFlow) {
-	if f.state == Closed {
-		m.syn(t, f)
-		return
-	}
-	m.observe(f, Original, segment(packet.SYN, f.next[Original]-rapid.Uint32Range(0, 1<<30).Draw(t, "ago"), 0, 0))
 }
 
 func (m *model) synAck(t *rapid.T, f *modelFlow) {
@@ -134,8 +122,6 @@ func (m *model) inexactReset(t *rapid.T, f *modelFlow, d Direction) {
 	m.observe(f, d, segment(packet.RST, seq, 0, 0))
 	if seq == f.next[d] {
 		f.state = Closed
-	} else {
-		f.suspect = true
 	}
 }
 

@@ -27,7 +27,6 @@ type modelFlow struct {
 	ref     Ref
 	id      ID
 	state   State
-	suspect bool  // an inexact RST has been seen since
 	created int64 // ns
 	last    int64 // ns
 	buried  int64 // ns
@@ -53,8 +52,6 @@ func (f *modelFlow) timeout() time.Duration {
 		return testTimers.FinHold
 	case f.state == Closed:
 		return testTimers.ResetHold
-	case f.suspect:
-		return min(10*time.Second, idle)
 	}
 	return idle
 }
@@ -188,12 +185,12 @@ func (m *model) pass(t *rapid.T) {
 }
 
 func (m *model) sweep(t *rapid.T, buf []Ended) {
-	for full := true; full; {
-		got := m.table.Sweep(m.now, buf)
+	for more := true; more; {
+		var got []Ended
+		got, more = m.table.Sweep(m.now, buf)
 		for _, e := range got {
 			m.ended(t, e)
 		}
-		full = len(got) == cap(buf)
 	}
 	for len(m.tombs) > 0 && millisecond(m.now)-millisecond(m.tombs[0].buried) >= 30_000 {
 		m.unbury(m.tombs[0])

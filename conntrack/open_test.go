@@ -218,13 +218,12 @@ var reopenings = []script{
 			= ESTABLISHED >end 50001 <end 0x20000001 >ack 0x20000001 <ack 50001 expires 4m
 			> FA 50001 ack 0x20000001
 			= FIN_WAIT`},
-	{"older SYN in TIME_WAIT", resets, closing + `
+	{"older SYN in TIME_WAIT, which the server knows to be new", resets, closing + `
 			> S -50000
-			= TIME_WAIT >end 2
-			> S 1
-			= TIME_WAIT >end 2
-			> S 2
-			= TIME_WAIT >end 2`},
+			= SYN_SENT >end -49999
+			< SA 7 ack -49999
+			> A -49999 ack 8
+			= ESTABLISHED`},
 	{"SYN from the other end in TIME_WAIT", resets, closing + `
 			< S 50000
 			< SA 50000 ack 2

@@ -151,7 +151,8 @@ func (st *stage) observe(tuple packet.Tuple, s packettest.Segment, n int) {
 func (st *stage) wait(d time.Duration) {
 	for until := st.now + int64(d); st.now < until; {
 		st.now = min(st.now+50*int64(time.Millisecond), until)
-		for _, e := range st.table.Sweep(st.now, make([]Ended, 0, 4)) {
+		ended, _ := st.table.Sweep(st.now, make([]Ended, 0, 4))
+		for _, e := range ended {
 			st.ended = &e
 		}
 	}

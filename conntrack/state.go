@@ -61,10 +61,6 @@ const (
 	// tombstoneLife is how long a flow that was given up answers late packets:
 	// longer than the first retransmissions of a peer that missed the RST.
 	tombstoneLife = 30_000 // ms
-
-	// suspectLife is the timeout after a RST that was in the window but not
-	// exact, until traffic goes on; Linux cuts its timer to the same.
-	suspectLife = 10_000 // ms
 )
 
 // millis rounds up: no timeout is shorter than it says, and none that is set is 0.

@@ -72,23 +72,27 @@ func (t *Table) Find(id ID) (Ref, bool) {
 	return makeRef(slot, Original), s != Free && s != Tombstone
 }
 
-// Sweep ends the flows whose time is up and appends them to buf until it is
-// full to its capacity; then there may be more. It keeps what it has not looked
-// at for the next call.
-func (t *Table) Sweep(now int64, buf []Ended) []Ended {
+// sweepLooks bounds how many flows one Sweep looks at, some tens of microseconds'
+// worth, whether they end or live on.
+const sweepLooks = 512
+
+// Sweep ends the flows whose time is up and appends them to buf, as far as its
+// capacity and sweepLooks go. more says that it has not come to the end, and is to
+// be called again; it goes on where it stopped.
+func (t *Table) Sweep(now int64, buf []Ended) (ended []Ended, more bool) {
 	ms := tick(now)
-	t.sweepGraves(ms)
+	looks := t.sweepGraves(ms)
 	for int32(ms-t.swept) >= 1<<wheelShift {
 		l := &t.wheel[t.swept>>wheelShift&wheelMask]
-		for l.head != none {
-			if len(buf) == cap(buf) {
-				return buf
+		for ; l.head != none; looks++ {
+			if len(buf) == cap(buf) || looks >= sweepLooks {
+				return buf, true
 			}
 			buf = t.visit(l.head, ms, now, buf)
 		}
 		t.swept += 1 << wheelShift
 	}
-	return buf
+	return buf, looks >= sweepLooks
 }
 
 // visit ends one flow, or puts it further on if it has been alive since.
@@ -102,10 +106,12 @@ func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
 	return buf
 }
 
-func (t *Table) sweepGraves(ms uint32) {
-	for t.graves.head != none && int32(ms-t.sides[t.graves.head].due) >= 0 {
+// sweepGraves removes tombstones whose time is up, and returns how many.
+func (t *Table) sweepGraves(ms uint32) (looks int) {
+	for ; looks < sweepLooks && t.graves.head != none && int32(ms-t.sides[t.graves.head].due) >= 0; looks++ {
 		t.Forget(makeRef(t.graves.head, Original))
 	}
+	return looks
 }
 
 // expiry is the reason for which a flow in its state runs out of time.
@@ -145,7 +151,6 @@ func (t *Table) bury(slot, ms uint32) {
 	}
 	t.sides[slot].due = ms + tombstoneLife
 	t.push(&t.graves, slot)
-	t.buried++
 }
 
 // rearm puts the flow where its timeout, counted from its last packet, has it.
@@ -163,8 +168,6 @@ func (t *Table) timeout(slot uint32) uint32 {
 		return t.timers[state]
 	case h.key.Proto == packet.ICMP:
 		return t.icmp
-	case h.meta&suspected != 0:
-		return min(suspectLife, t.rules[s.rule].idle)
 	}
 	return t.rules[s.rule].idle
 }

@@ -23,7 +23,6 @@ type Table struct {
 	free    uint32 // head of the list of freed slots
 	fresh   uint32 // slots from here on have never been used
 	live    int    // flows, tombstones not counted
-	buried  int    // tombstones
 
 	wheel  [wheelSlots]list
 	swept  uint32 // the wheel is clear of everything due before this, in ms
@@ -100,6 +99,7 @@ func (t *Table) Close() {
 	unmap(t.entries)
 	unmap(t.sides)
 	t.index.buckets, t.entries, t.sides = nil, nil, nil
+	t.fresh, t.live = 0, 0 // whoever still lists flows finds none
 }
 
 // Len returns how many flows live, those on hold included, tombstones not.
@@ -219,7 +219,6 @@ func (t *Table) vacate(k *packet.Tuple) bool {
 // Forget removes a tombstone.
 func (t *Table) Forget(r Ref) {
 	t.unlink(&t.graves, r.slot())
-	t.buried--
 	t.drop(r.slot())
 }
 

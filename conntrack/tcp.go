@@ -27,15 +27,10 @@ func (t *Table) observeTCP(r Ref, p *packet.Parsed) {
 	switch {
 	case p.Flags&packet.RST != 0:
 		t.observeReset(r, p)
-		return
 	case p.Flags&packet.SYN != 0:
 		t.observeSyn(r, p)
 	case p.Flags&packet.ACK != 0:
 		t.observeSegment(r, p)
-	}
-	if e := &t.entries[r.slot()]; e[0].meta&suspected != 0 { // traffic goes on: the sweep finds the full timeout again
-		e[0].meta &^= suspected
-		e[1].meta &^= suspected
 	}
 }
 
@@ -67,13 +62,13 @@ func (t *Table) observeSyn(r Ref, p *packet.Parsed) {
 	t.establish(r.slot())
 }
 
-// reopens says whether a SYN begins the connection anew on a flow that is over:
-// after a RST always, in TIME_WAIT with a newer sequence number (RFC 9293 §3.6.1).
+// reopens says whether a SYN begins the connection anew on a flow that is over. Its
+// number is not asked for: the end that closed last has no TIME_WAIT, and the other
+// may know by timestamps that the SYN is new (RFC 6191). One that was old costs the
+// rest of a hold.
 func (t *Table) reopens(r Ref, p *packet.Parsed) bool {
-	if r.Direction() != Original || p.Flags&packet.ACK != 0 {
-		return false
-	}
-	return t.Spent(r, p.Seq)
+	state := t.State(r)
+	return r.Direction() == Original && p.Flags&packet.ACK == 0 && (state == Closed || state == TimeWait)
 }
 
 // Spent says whether the flow is over and only held, so that a SYN in its
@@ -193,8 +188,10 @@ func window(h, peer *half) uint32 {
 // observeReset closes the flow if the receiver is bound to accept the RST: it
 // carries exactly what the receiver expects next, which is what it acknowledged
 // last or, if that acknowledgment has not passed yet, what was sent to it last
-// (RFC 9293 §3.10.7.4, RFC 5961 §3). One merely in the window makes the receiver
-// ask back; the timer is cut until that traffic shows.
+// (RFC 9293 §3.10.7.4, RFC 5961 §3). Any other changes nothing: one in the window
+// makes the receiver ask back, and a true one is then sent again, exactly. To cut
+// the timer, as Linux does, would let a stranger's two RSTs end a quiet flow, of
+// which the receiver answers only the first.
 func (t *Table) observeReset(r Ref, p *packet.Parsed) {
 	e := &t.entries[r.slot()]
 	me, peer := &e[r.Direction()], &e[r.Direction()^1]
@@ -206,16 +203,7 @@ func (t *Table) observeReset(r Ref, p *packet.Parsed) {
 		}
 	case p.Seq == me.maxEnd, p.Seq == peer.maxAck && peer.meta&acked != 0:
 		t.become(r.slot(), Closed)
-	case !after(peer.maxAck, p.Seq) && inWindow(me, peer, p.Seq, p.Seq, window(peer, me)):
-		t.suspect(r.slot())
 	}
-}
-
-// suspect cuts the timer of an open flow.
-func (t *Table) suspect(slot uint32) {
-	t.entries[slot][0].meta |= suspected
-	t.entries[slot][1].meta |= suspected
-	t.rearm(slot)
 }
 
 // become changes the state and, since the timeout may be shorter now, the timer.

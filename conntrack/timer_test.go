@@ -18,7 +18,7 @@ const (
 func lifetime(table *Table, now int64) (time.Duration, Ended) {
 	buf := make([]Ended, 0, 1)
 	for at := now; ; at += 100 * ms {
-		if got := table.Sweep(at, buf); len(got) > 0 {
+		if got, _ := table.Sweep(at, buf); len(got) > 0 {
 			return time.Duration(at - now), got[0]
 		}
 	}
@@ -88,7 +88,7 @@ func TestNeverEarly(t *testing.T) {
 		table := newTable(t, 1, 0)
 		table.Observe(insert(t, table, admission(packet.UDP, 1, short), 0), datagram(60), 1, last)
 		for now := last; table.Len() > 0; now += 333_000 {
-			if got := table.Sweep(now, make([]Ended, 0, 1)); len(got) > 0 && now-last < second {
+			if got, _ := table.Sweep(now, make([]Ended, 0, 1)); len(got) > 0 && now-last < second {
 				t.Fatalf("last packet at %v, ended at %v", time.Duration(last), time.Duration(now))
 			}
 		}
@@ -246,7 +246,7 @@ func TestStorm(t *testing.T) {
 		table.Observe(busy, datagram(60), 1, now)
 		insert(t, table, admission(packet.ICMP, fresh, resets), now)
 		fresh++
-		got := table.Sweep(now, buf)
+		got, _ := table.Sweep(now, buf)
 		if len(got) > budget {
 			t.Fatalf("%d flows end at a time", len(got))
 		}

@@ -168,3 +168,35 @@ func TestHostThatDoesNotForward(t *testing.T) {
 	r.stop()
 	r.wantHostState(r.Gateway, before)
 }
+
+// Somebody starts a firewall that begins with `flush ruleset`: the guard is back
+// before a second has passed, and the log says so.
+func TestGuardIsPutBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "packet")
+	r.start(settings{})
+	const list = "nft list table netdev tidegate"
+	before := r.nftTable()
+	for _, harm := range []string{"flush ruleset", "flush table netdev tidegate", "delete table netdev tidegate"} {
+		if out, err := r.Gateway.Run(r.Context(), "nft", strings.Fields(harm)...); err != nil {
+			t.Fatalf("nft %s: %v\n%s", harm, err, out)
+		}
+		for deadline := time.Now().Add(time.Second); r.nftTable() != before; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("a second after `nft %s`, `%s` says\n%s", harm, list, r.nftTable())
+			}
+		}
+	}
+	if !strings.Contains(string(r.tidegate.Output()), "somebody removed the host guard") {
+		t.Errorf("the log does not say it:\n%s", r.tidegate.Output())
+	}
+}
+
+// nftTable is the guard as nft shows it, without what it counted.
+func (r *rig) nftTable() string {
+	out, err := r.Gateway.Run(r.Context(), "nft", "-s", "list", "table", "netdev", "tidegate")
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}

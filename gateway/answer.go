@@ -87,6 +87,7 @@ func (w *worker) answerReset(frame []byte, from nexthop.Side) {
 
 // exhausted tells the member at once that no port is left for it.
 func (w *worker) exhausted(frame []byte, lease *nat.Lease, now int64) Verdict {
+	w.short[lease]++
 	if w.p.Kind == packet.KindTCP && w.rules[lease.Rule].Reset {
 		if w.resetLimit.allow(now) {
 			w.counters.Resets[lease.Rule][ResetExhausted][conntrack.Original]++
@@ -125,7 +126,7 @@ func (w *worker) icmpError(frame []byte, to nexthop.Side, now int64, put func(b 
 		return
 	}
 	orig := frame[w.layout.headroom : w.layout.headroom+w.p.Total]
-	own := w.addresses[to]
+	own := w.port.Router.Address(to)
 	if own == 0 {
 		own = w.p.Dst
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tidegate/conntrack"
-	"tidegate/nat"
 	"tidegate/nexthop"
 	"tidegate/packet"
 )
@@ -30,15 +29,14 @@ type control struct {
 	*Gateway
 	port   Port
 	layout layout
-	told   map[*nat.Lease]uint64 // failures that the log has named
-	next   int64                 // when it may name more
+	next   int64 // when the log may name members without ports again
 
 	sending sync.Mutex // the queues and all below: kill comes from other goroutines
 	frames  [2][][]byte
 }
 
 func newControl(g *Gateway, p Port) *control {
-	return &control{Gateway: g, port: p, told: make(map[*nat.Lease]uint64), layout: newLayout(p.Writers[nexthop.Outside].Layout())}
+	return &control{Gateway: g, port: p, layout: newLayout(p.Writers[nexthop.Outside].Layout())}
 }
 
 func (c *control) run(ctx context.Context) error {
@@ -52,9 +50,6 @@ func (c *control) run(ctx context.Context) error {
 		case <-c.changed:
 		case <-ticker.C:
 		}
-		if err := c.release(); err != nil {
-			return err
-		}
 		if err := c.sweep(ctx, ended); err != nil {
 			return err
 		}
@@ -62,30 +57,34 @@ func (c *control) run(ctx context.Context) error {
 	}
 }
 
-// sweep ends all flows whose time is up, a few at a time.
+// sweep ends all flows whose time is up, a few at a time, and between the steps
+// lets go what waited for a neighbour.
 func (c *control) sweep(ctx context.Context, buf []conntrack.Ended) error {
-	for ctx.Err() == nil {
-		ended := c.expire(buf)
+	for more := true; more && ctx.Err() == nil; {
+		if err := c.release(); err != nil {
+			return err
+		}
+		var ended []conntrack.Ended
+		ended, more = c.expire(buf)
 		if err := c.resetAll(ended, ResetIdle); err != nil {
 			return err
 		}
-		if len(ended) < cap(buf) {
-			return nil
+		if more {
+			time.Sleep(sweepPause)
 		}
-		time.Sleep(sweepPause)
 	}
 	return nil
 }
 
-func (c *control) expire(buf []conntrack.Ended) []conntrack.Ended {
+func (c *control) expire(buf []conntrack.Ended) (ended []conntrack.Ended, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ended := c.table.Sweep(c.now(), buf)
+	ended, more = c.table.Sweep(c.now(), buf)
 	for i := range ended {
 		c.settle(&ended[i])
 		c.countResets(&ended[i], ResetIdle)
 	}
-	return ended
+	return ended, more
 }
 
 func (g *Gateway) countResets(e *conntrack.Ended, why ResetReason) {

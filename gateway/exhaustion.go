@@ -35,11 +35,9 @@ func (c *control) reportExhaustion() {
 func (c *control) shortages() (all []shortage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, l := range c.policy.Leases() {
-		if n := l.Failed - c.told[l]; n > 0 {
-			c.told[l] = l.Failed
-			all = append(all, shortage{c.rules[l.Rule].Name, l.Member, l.Protocol, l.Refused, n})
-		}
+	for l, n := range c.short {
+		all = append(all, shortage{c.rules[l.Rule].Name, l.Member, l.Protocol, l.Refused, n})
 	}
+	clear(c.short)
 	return all
 }

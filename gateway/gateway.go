@@ -14,7 +14,6 @@ import (
 
 	"tidegate/conntrack"
 	"tidegate/nat"
-	"tidegate/packet"
 )
 
 // RuleType is the section of the configuration that a rule comes from.
@@ -36,34 +35,33 @@ type Rule struct {
 
 // Options is everything a Gateway is made of.
 type Options struct {
-	MaxFlows  int
-	Timers    conntrack.Timers
-	Rules     []Rule          // numbered as in the Policy
-	Policy    *nat.Policy     // the Gateway owns it from now on
-	Workers   []Port          // one goroutine each
-	Control   Port            // writers of the control goroutine; Reader is nil
-	Addresses [2]packet.Addr  // the gateway's own, by side; 0 for none
-	Changed   <-chan struct{} // a neighbour or a route has changed; nil if they never do
-	Now       func() int64    // monotonic nanoseconds
-	Log       *slog.Logger
+	MaxFlows int
+	Timers   conntrack.Timers
+	Rules    []Rule          // numbered as in the Policy
+	Policy   *nat.Policy     // the Gateway owns it from now on
+	Workers  []Port          // one goroutine each
+	Control  Port            // writers of the control goroutine; Reader is nil
+	Changed  <-chan struct{} // a neighbour or a route has changed; nil if they never do
+	Now      func() int64    // monotonic nanoseconds
+	Log      *slog.Logger
 }
 
 // Gateway is a running translator. Its methods are safe for concurrent use.
 type Gateway struct {
-	rules     []Rule
-	addresses [2]packet.Addr
-	now       func() int64
-	log       *slog.Logger
-	changed   <-chan struct{}
-	ids       atomic.Uint32
-	workers   []*worker
-	control   *control
+	rules   []Rule
+	now     func() int64
+	log     *slog.Logger
+	changed <-chan struct{}
+	ids     atomic.Uint32
+	workers []*worker
+	control *control
 
 	mu         sync.Mutex // all below; held for one batch, or one slice of a listing
 	table      *conntrack.Table
 	policy     *nat.Policy
 	waiting    waitingRoom
 	counters   Counters
+	short      map[*nat.Lease]uint64 // flows without a port since the log named the member
 	resetLimit limit
 	icmpLimit  limit
 }
@@ -81,8 +79,9 @@ const (
 // New makes a Gateway, which forwards once Run is called.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
-		rules: o.Rules, addresses: o.Addresses, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
+		rules: o.Rules, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
 		counters:   newCounters(len(o.Rules)),
+		short:      make(map[*nat.Lease]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
 		icmpLimit:  newLimit(icmpPerSecond, icmpBurst),
 	}

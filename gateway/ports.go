@@ -30,6 +30,8 @@ type Router interface {
 	Solicit(dst packet.Addr)
 	// Local says whether the host itself answers to dst.
 	Local(dst packet.Addr) bool
+	// Address returns the gateway's own address on that side, 0 if it has none.
+	Address(side nexthop.Side) packet.Addr
 }
 
 // Port is what one goroutine reads from and writes to.

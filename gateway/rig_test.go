@@ -49,6 +49,7 @@ type testRouter struct {
 	status    map[packet.Addr]nexthop.Status
 	local     map[packet.Addr]bool
 	solicited []packet.Addr
+	addresses [2]packet.Addr
 	asked     func() // called by Hop, if not nil
 }
 
@@ -64,6 +65,8 @@ func (r *testRouter) Hop(dst packet.Addr, out nexthop.Side) (*nexthop.Hop, nexth
 
 func (r *testRouter) Solicit(dst packet.Addr)    { r.solicited = append(r.solicited, dst) }
 func (r *testRouter) Local(dst packet.Addr) bool { return r.local[dst] }
+
+func (r *testRouter) Address(side nexthop.Side) packet.Addr { return r.addresses[side] }
 
 // testWriter keeps copies.
 type testWriter struct {
@@ -109,7 +112,7 @@ func newPolicy(t testing.TB, out nat.OutboundRule, in ...nat.InboundRule) *nat.P
 func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: int64(time.Hour), hops: &testRouter{
-		status: map[packet.Addr]nexthop.Status{}, local: map[packet.Addr]bool{insideAddr: true},
+		status: map[packet.Addr]nexthop.Status{}, local: map[packet.Addr]bool{insideAddr: true}, addresses: [2]packet.Addr{insideAddr, 0},
 	}}
 	for side := range r.hops.hop {
 		r.hops.hop[side].MTU = 1500
@@ -128,10 +131,9 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 			{Name: "egress", Type: OutboundRule, Idle: testIdle, Reset: true},
 			{Name: "ssh", Type: InboundNATRule, Idle: testIdle, Reset: true},
 		},
-		Timers:    conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
-		Addresses: [2]packet.Addr{insideAddr, 0},
-		Now:       func() int64 { return r.clock },
-		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Timers: conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
+		Now:    func() int64 { return r.clock },
+		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for _, c := range change {
 		c(&o)

@@ -17,11 +17,18 @@ func NewKernelRouter(t *nexthop.Table) *KernelRouter { return &KernelRouter{tabl
 // Hop implements Router. A route that leads out on the other side is no way:
 // what comes from the inside is translated, or stays.
 func (r *KernelRouter) Hop(dst packet.Addr, out nexthop.Side) (*nexthop.Hop, nexthop.Status) {
-	hop, status := r.cache.Lookup(r.table.Snapshot(), dst)
-	if status == nexthop.Resolved && hop.Side != out {
+	snapshot := r.table.Snapshot()
+	hop, status := r.cache.Lookup(snapshot, dst)
+	if status == nexthop.Resolved {
+		if hop.Side != out {
+			return nil, nexthop.Elsewhere
+		}
+		return hop, status
+	}
+	if side, ok := snapshot.Leads(dst); ok && side != out {
 		return nil, nexthop.Elsewhere
 	}
-	return hop, status
+	return nil, status
 }
 
 // Solicit implements Router.
@@ -29,6 +36,11 @@ func (r *KernelRouter) Solicit(dst packet.Addr) { r.table.Solicit(dst) }
 
 // Local implements Router.
 func (r *KernelRouter) Local(dst packet.Addr) bool { return r.table.Snapshot().Carried(dst) }
+
+// Address implements Router.
+func (r *KernelRouter) Address(side nexthop.Side) packet.Addr {
+	return r.table.Snapshot().Link(side).Address
+}
 
 // TunnelRouter is a Router for a TUN device: behind it the kernel routes.
 type TunnelRouter struct{ hop nexthop.Hop }
@@ -46,3 +58,6 @@ func (r *TunnelRouter) Solicit(packet.Addr) {}
 
 // Local implements Router: what is for the host does not come through the tunnel.
 func (r *TunnelRouter) Local(packet.Addr) bool { return false }
+
+// Address implements Router: none, so that errors come from the address written to.
+func (r *TunnelRouter) Address(nexthop.Side) packet.Addr { return 0 }

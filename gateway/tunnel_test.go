@@ -32,7 +32,6 @@ func newTunnelRig(t testing.TB, in nat.InboundRule, change ...func(*Options)) *r
 			p.Writers[side] = w
 		}
 		o.Control, o.Workers = p, []Port{p}
-		o.Addresses = [2]packet.Addr{}
 		o.Policy = newPolicy(t, egress(), in)
 	}
 	r := newRig(t, append([]func(*Options){tunnel}, change...)...)

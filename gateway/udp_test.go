@@ -123,7 +123,8 @@ func TestUDPExhausted(t *testing.T) {
 // An administrator's silence rule: without addresses of the gateway's own the
 // error comes from the address that the member wrote to.
 func TestErrorFromAnAddressTheSenderKnows(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.Addresses[nexthop.Inside] = 0 })
+	r := newRig(t)
+	r.hops.addresses[nexthop.Inside] = 0
 	r.fill("10.0.0.10", memberPorts)
 	r.expect(DropExhausted, nexthop.Inside, datagram(client, server))
 	if got := r.one(nexthop.Inside); got.Src != hostOf(server) {

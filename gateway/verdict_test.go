@@ -133,11 +133,11 @@ var verdictCases = []verdictCase{
 		packet: edited(datagram(client, server), func(b []byte) { b[8] = 0 })},
 	{want: DropTooBig, name: "larger than the MTU", back: 1,
 		prepare: func(r *rig) { r.hops.hop[nexthop.Outside].MTU = 35 }, packet: datagram(client, server)},
-	{want: DropNoRoute, name: "no route", prepare: status("198.51.100.7", nexthop.NoRoute), packet: datagram(client, server)},
-	{want: DropNoRoute, name: "route that leads elsewhere", prepare: status("198.51.100.7", nexthop.Elsewhere), packet: datagram(client, server)},
+	{want: DropNoRoute, name: "no route", prepare: status("198.51.100.7", nexthop.NoRoute), packet: datagram(client, server), back: 1},
+	{want: DropNoRoute, name: "route that leads elsewhere", prepare: status("198.51.100.7", nexthop.Elsewhere), packet: datagram(client, server), back: 1},
 	{want: DropNoRoute, name: "backend without a route", from: nexthop.Outside,
-		prepare: status("10.0.0.10", nexthop.NoRoute), packet: syn(stranger, "203.0.113.5:2222")},
-	{want: DropUnreachable, name: "neighbour that does not answer", prepare: status("198.51.100.7", nexthop.Unreachable), packet: datagram(client, server)},
+		prepare: status("10.0.0.10", nexthop.NoRoute), packet: syn(stranger, "203.0.113.5:2222"), back: 1},
+	{want: DropUnreachable, name: "neighbour that does not answer", prepare: status("198.51.100.7", nexthop.Unreachable), packet: datagram(client, server), back: 1},
 	{want: DropUnresolved, name: "too many wait for that neighbour",
 		prepare: func(r *rig) {
 			r.hops.status[packettest.Addr("198.51.100.7")] = nexthop.Unresolved

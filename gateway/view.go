@@ -34,6 +34,13 @@ func (g *Gateway) Rules() []Rule { return g.rules }
 // Now returns the gateway's clock, in which flows are dated.
 func (g *Gateway) Now() int64 { return g.now() }
 
+// Len returns how many flows live, those on hold included.
+func (g *Gateway) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.Len()
+}
+
 // Snapshot returns a copy of all counters.
 func (g *Gateway) Snapshot() Snapshot {
 	g.mu.Lock()

@@ -36,9 +36,14 @@ type waitingFrame struct {
 	until int64
 }
 
-// add keeps a copy of the frame; false when there is no room.
+// fits says whether there is room for a frame of n bytes to dst.
+func (r *waitingRoom) fits(n int, dst packet.Addr) bool {
+	return len(r.frames) < maxWaiting && r.bytes+n <= maxWaitingBytes && r.to(dst) < maxForOne
+}
+
+// add keeps a copy of the frame, if it fits.
 func (r *waitingRoom) add(frame []byte, dst packet.Addr, side nexthop.Side, now int64) bool {
-	if len(r.frames) >= maxWaiting || r.bytes+len(frame) > maxWaitingBytes || r.to(dst) >= maxForOne {
+	if !r.fits(len(frame), dst) {
 		return false
 	}
 	r.frames = append(r.frames, waitingFrame{append([]byte(nil), frame...), dst, side, now + patience})
@@ -64,8 +69,9 @@ func (c *control) release() error {
 	return c.write()
 }
 
-// lookThrough holds the lock all the while, so that what comes meanwhile stays
-// behind what waits.
+// lookThrough holds the lock all the while, so that what begins to wait meanwhile
+// stays behind what waits. What comes after its neighbour was resolved does not
+// wait, and may overtake.
 func (c *control) lookThrough() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -142,6 +142,9 @@ func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now
 	if v.Drop() {
 		return v
 	}
+	if v == Waiting && !w.waiting.fits(len(frame), rewrite.Dst) {
+		return DropUnresolved
+	}
 	n, _ := w.layout.segments(frame, &w.p)
 	w.table.Observe(ref, &w.p, n, now)
 	dst := rewrite.Dst
@@ -163,7 +166,11 @@ func (w *worker) way(frame []byte, dst packet.Addr, from nexthop.Side, now int64
 	}
 	hop, status := w.port.Router.Hop(dst, opposite(from))
 	if status != nexthop.Resolved {
-		return nil, statusVerdict[status]
+		v := statusVerdict[status]
+		if v.Drop() {
+			w.unreachable(frame, from, packet.CodeHost, 0, now)
+		}
+		return nil, v
 	}
 	if _, largest := w.layout.segments(frame, &w.p); largest > hop.MTU {
 		return nil, w.tooBig(frame, from, hop.MTU, now)
@@ -185,9 +192,7 @@ var statusVerdict = [...]Verdict{
 // wait holds a translated packet until its neighbour is known.
 func (w *worker) wait(frame []byte, dst packet.Addr, to nexthop.Side, now int64) Verdict {
 	w.port.Router.Solicit(dst)
-	if !w.waiting.add(frame, dst, to, now) {
-		return DropUnresolved
-	}
+	w.waiting.add(frame, dst, to, now)
 	return Waiting
 }
 

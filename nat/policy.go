@@ -135,7 +135,17 @@ func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
 	return p.frontends[frontend] && inRange(port)
 }
 
-// IsMember says whether that inside address has any outbound rule.
+// AddMembers makes inside addresses known that are in a pool, with or without an
+// outbound rule.
+func (p *Policy) AddMembers(all []packet.Addr) {
+	for _, a := range all {
+		if p.members[a] == nil {
+			p.members[a] = new(member)
+		}
+	}
+}
+
+// IsMember says whether that inside address is in a pool.
 func (p *Policy) IsMember(a packet.Addr) bool { return p.members[a] != nil }
 
 // Outbound returns the lease from which a member's new flow of that protocol

@@ -54,10 +54,12 @@ type GuardOptions struct {
 // the interfaces later, InstallGuard has to be called again.
 //
 // The table outlives the process, so that nothing leaks after a crash either.
-// `nft list table netdev tidegate` shows how much it dropped.
+// `nft list table netdev tidegate` shows how much it dropped. Watch keeps it there.
 type Guard struct {
 	// Adopted says that the table was there before: a gateway had been killed.
 	Adopted bool
+
+	options GuardOptions
 }
 
 // InstallGuard puts the table in place. One that is there, from an earlier call or
@@ -78,7 +80,7 @@ func InstallGuard(o GuardOptions) (*Guard, error) {
 	if err := tx.Flush(); err != nil {
 		return nil, explainGuard("install guard", err)
 	}
-	return &Guard{Adopted: tx.adopted}, nil
+	return &Guard{Adopted: tx.adopted, options: o}, nil
 }
 
 // findIngress looks for the interfaces, since nf_tables (6.16) accepts names of

@@ -72,6 +72,13 @@ func (s *Snapshot) Carried(a packet.Addr) bool { return s.routes.find(a).local }
 // Link returns the interface of that side.
 func (s *Snapshot) Link(side Side) Link { return s.links[side] }
 
+// Leads returns the side on which packets to dst leave, if they leave on one,
+// whatever is known of the neighbour.
+func (s *Snapshot) Leads(dst packet.Addr) (Side, bool) {
+	n, ok := s.neighbourOf(dst)
+	return n.side, ok
+}
+
 // neighbourOf returns the neighbour that a packet to dst would be handed to.
 func (s *Snapshot) neighbourOf(dst packet.Addr) (neighbourKey, bool) {
 	to := s.routes.find(dst)

@@ -12,6 +12,7 @@ const (
 
 // Unreachable codes (RFC 792, RFC 1812 §5.2.7.1).
 const (
+	CodeHost                = 1
 	CodeFragmentationNeeded = 4 // RFC 1191
 	CodeAdminProhibited     = 13
 )

@@ -87,7 +87,7 @@ func (s *Server) page(q api.FlowQuery, from uint32) api.FlowList {
 		return true
 	})
 	if q.Filter.Empty() {
-		list.Total = s.Gateway.Snapshot().Flows
+		list.Total = s.Gateway.Len()
 	}
 	return list
 }

@@ -93,6 +93,8 @@ func (r *everywhere) Hop(packet.Addr, nexthop.Side) (*nexthop.Hop, nexthop.Statu
 func (r *everywhere) Solicit(packet.Addr)    {}
 func (r *everywhere) Local(packet.Addr) bool { return false }
 
+func (r *everywhere) Address(nexthop.Side) packet.Addr { return 0 }
+
 func testPolicy(t *testing.T) *nat.Policy {
 	t.Helper()
 	addr := packettest.Addr

@@ -14,22 +14,20 @@ import (
 	"tidegate/config"
 	"tidegate/gateway"
 	"tidegate/nexthop"
-	"tidegate/packet"
 	"tidegate/packetio"
 )
 
 // datapath is how packets reach the gateway on this host: opened queues, and
 // what has to run beside them.
 type datapath struct {
-	name      config.Datapath
-	why       string         // for the operator: why this one and not another
-	guard     *nexthop.Guard // nil where the operator's routes guard
-	workers   []gateway.Port
-	control   gateway.Port
-	addresses [2]packet.Addr
-	changed   <-chan struct{}
-	queues    []interface{ Stats() packetio.Stats }
-	run       func(context.Context) error // until ctx is done; nil if there is nothing to do
+	name    config.Datapath
+	why     string         // for the operator: why this one and not another
+	guard   *nexthop.Guard // nil where the operator's routes guard
+	workers []gateway.Port
+	control gateway.Port
+	changed <-chan struct{}
+	queues  []interface{ Stats() packetio.Stats }
+	run     []func(context.Context) error // beside the gateway, until ctx is done
 	undo
 }
 
@@ -118,12 +116,12 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 		return nil, err
 	}
 	table.Answer(nexthop.Outside, prefixes(c))
-	for side := range d.addresses {
-		d.addresses[side] = table.Snapshot().Link(nexthop.Side(side)).Address
+	d.changed = table.Changed()
+	if d.guard, err = nexthop.InstallGuard(p.guard(c)); err != nil {
+		return nil, err
 	}
-	d.changed, d.run = table.Changed(), table.Run
-	d.guard, err = nexthop.InstallGuard(p.guard(c))
-	return d, err
+	d.run = []func(context.Context) error{table.Run, func(ctx context.Context) error { return d.guard.Watch(ctx, log) }}
+	return d, nil
 }
 
 // unguard takes the guard down at the end, unless the gateway failed: then it may

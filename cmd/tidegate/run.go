@@ -99,10 +99,11 @@ func newGateway(c *config.Config, p *plan, path *datapath, log *slog.Logger) (*g
 	if err != nil {
 		return nil, err
 	}
+	policy.AddMembers(p.members)
 	start := time.Now()
 	return gateway.New(gateway.Options{
 		MaxFlows: c.Gateway.MaxFlows, Timers: p.timers, Rules: p.rules, Policy: policy,
-		Workers: path.workers, Control: path.control, Addresses: path.addresses, Changed: path.changed,
+		Workers: path.workers, Control: path.control, Changed: path.changed,
 		Now: func() int64 { return int64(time.Since(start)) }, Log: log,
 	})
 }

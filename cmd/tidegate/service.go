@@ -34,8 +34,8 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.server().Serve(ctx, listeners) })
-	if s.path.run != nil {
-		group.Go(func() error { return s.path.run(ctx) })
+	for _, run := range s.path.run {
+		group.Go(func() error { return run(ctx) })
 	}
 	group.Go(func() error { return s.hangups(ctx, hup) })
 	if ctx.Err() == nil {

@@ -17,6 +17,7 @@ type plan struct {
 	rules     []gateway.Rule
 	timers    conntrack.Timers
 	frontends []packet.Addr
+	members   []packet.Addr // of all pools
 	outbound  []nat.OutboundRule
 	inbound   []nat.InboundRule
 	names     map[packet.Addr]string // of frontends
@@ -34,6 +35,11 @@ func newPlan(c *config.Config) *plan {
 		for a := range f.Addresses() {
 			p.frontends = append(p.frontends, packet.AddrFrom(a))
 			p.names[packet.AddrFrom(a)] = f.Name
+		}
+	}
+	for _, pool := range c.BackendAddressPools {
+		for a := range pool.Members() {
+			p.members = append(p.members, packet.AddrFrom(a))
 		}
 	}
 	for _, r := range c.OutboundRules {
