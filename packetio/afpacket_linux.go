@@ -2,6 +2,7 @@ package packetio
 
 import (
 	"errors"
+	"net"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +31,11 @@ func (q *PacketQueue) ReadBatch(frames [][]byte) (n int, err error) {
 		return 0, q.fail("read", errWriteOnly)
 	}
 	q.rx.batch = frames[:min(len(frames), BatchSize)]
-	if err := q.read(q.rx.collector, q.rx.checker); err != nil {
+	err = q.read(q.rx.collector, q.rx.checker)
+	if errors.Is(err, net.ErrClosed) {
+		err = errors.Join(err, q.rx.free())
+	}
+	if err != nil {
 		return 0, err
 	}
 	return len(q.rx.batch), nil
@@ -63,14 +68,14 @@ func (q *PacketQueue) Stats() Stats {
 	return q.stats()
 }
 
-// Close ends the queue, and the ReadBatch that waits. Frames of the last batch stay
-// readable, and die with the queue. It is safe to call more than once, from any
-// goroutine.
+// Close ends the queue, and the ReadBatch that waits. A reader that has a batch
+// keeps it until its next ReadBatch, and the socket lives on until then. It is safe
+// to call Close more than once, from any goroutine.
 func (q *PacketQueue) Close() error {
 	return q.close(func() error {
-		if q.rx == nil {
+		if q.rx == nil || q.rx.used.Load() {
 			return nil
 		}
-		return q.rx.detach()
+		return q.rx.free()
 	})
 }

@@ -10,9 +10,10 @@
 //
 // ReadBatch fills its argument with frames of the queue's own memory, which may
 // be rewritten in place and die at that queue's next ReadBatch. WriteBatch keeps
-// nothing. One goroutine at a time may be in ReadBatch and one in WriteBatch;
-// Close, Stats and Layout are free to all. Once closed, both return an error that
-// is net.ErrClosed, and ReadBatch does so at once even if it was waiting.
+// nothing. One goroutine at a time may be in ReadBatch, with room for at least one
+// frame, and one in WriteBatch; Close, Stats and Layout are free to all. Once the
+// queue is closed, both return an error that is net.ErrClosed, ReadBatch also if it
+// was waiting.
 //
 // A link that goes down and comes up again only costs the frames of that time.
 // An interface that is removed ends the queue with [ErrNoInterface]: open another.

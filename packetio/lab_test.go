@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -223,3 +224,5 @@ func raiseGSO(name string, bytes int) error {
 }
 
 func writeProc(path, value string) error { return os.WriteFile(path, []byte(value), 0) }
+
+func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

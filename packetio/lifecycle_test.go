@@ -1,6 +1,7 @@
 package packetio
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -16,12 +17,6 @@ import (
 func TestCloseEndsReadBatch(t *testing.T) {
 	l := newLab(t, 1500)
 	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
-	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
-	write(t, out, udp(l.c0.mac, l.in0.mac, 60, 1, 42))
-	batch := make([][]byte, BatchSize)
-	must(in.ReadBatch(batch))(t)
-	last := batch[0]
-
 	ended := make(chan error)
 	go func() {
 		_, err := in.ReadBatch(make([][]byte, 1))
@@ -32,39 +27,69 @@ func TestCloseEndsReadBatch(t *testing.T) {
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("ReadBatch returned %v, want net.ErrClosed", err)
 	}
-	last[0]++ // whoever is still at work on a frame must not crash
-	if _, err := in.ReadBatch(batch); !errors.Is(err, net.ErrClosed) {
+	if _, err := in.ReadBatch(make([][]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("ReadBatch after Close returned %v", err)
 	}
-	if _, err := in.WriteBatch([][]byte{last}); !errors.Is(err, net.ErrClosed) {
+	if _, err := in.WriteBatch([][]byte{{1}}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("WriteBatch after Close returned %v", err)
 	}
 	check(t, in.Close())
 	in.Stats()
 }
 
+// Who is at work on a batch when the queue is closed can finish it.
+func TestBatchSurvivesClose(t *testing.T) {
+	l := newLab(t, 9000)
+	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
+	for _, length := range []int{60, 9000} {
+		in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+		want := udp(l.c0.mac, l.in0.mac, length, 1, 42)
+		write(t, out, want)
+		batch := make([][]byte, BatchSize)
+		must(in.ReadBatch(batch))(t)
+		check(t, in.Close())
+		if !bytes.Equal(batch[0], want) {
+			t.Errorf("a frame of %d bytes is no longer what it was", length)
+		}
+		batch[0][0]++
+		if _, err := in.ReadBatch(batch); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("ReadBatch after Close returned %v", err)
+		}
+	}
+}
+
 // Close leaves no socket behind: one that stays in a fan-out group would go on
-// taking its share.
+// taking its share. It goes at once if nobody has frames of its ring, or else when
+// they are given back.
 func TestCloseFreesSocket(t *testing.T) {
 	l := newLab(t, 1500)
-	sockets := func() (n int) {
+	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
+	expectSockets := func(want int) {
+		t.Helper()
 		within(t, l.middle, func() {
 			b := must(os.ReadFile("/proc/thread-self/net/packet"))(t)
-			n = strings.Count(string(b), "\n") - 1
+			if n := strings.Count(string(b), "\n") - 1; n != want {
+				t.Errorf("%d packet sockets, want %d", n, want)
+			}
 		})
-		return n
 	}
 	files := func() int { return len(must(os.ReadDir("/proc/self/fd"))(t)) }
 	before := files()
-	for range 3 {
+	for _, reading := range []bool{false, true, false, true} {
 		in := l.open(l.middle, PacketOptions{Interface: l.in0.name, Fanout: 7})
-		if n := sockets(); n != 1 {
-			t.Fatalf("%d packet sockets while one queue is open", n)
+		if reading {
+			write(t, out, udp(l.c0.mac, l.in0.mac, 60, 1, 0))
+			readFrames(t, in, 1)
 		}
+		expectSockets(1)
 		check(t, in.Close())
-		if n := sockets(); n != 0 {
-			t.Fatalf("%d packet sockets after Close", n)
+		if reading {
+			expectSockets(1)
+			if _, err := in.ReadBatch(make([][]byte, 1)); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("ReadBatch after Close returned %v", err)
+			}
 		}
+		expectSockets(0)
 	}
 	if after := files(); after > before {
 		t.Errorf("%d files open, %d before", after, before)
@@ -103,6 +128,22 @@ func TestLinkFlap(t *testing.T) {
 	}
 	if got, want := back.Stats().Refused, (Refused{Down: 2 * uint64(len(lengths))}); got != want {
 		t.Errorf("refused %+v, want %+v", got, want)
+	}
+}
+
+// What came before the link went down is still read.
+func TestLinkDownKeepsFrames(t *testing.T) {
+	l := newLab(t, 9000)
+	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+	out := l.open(l.client, PacketOptions{Interface: l.c0.name, TxOnly: true})
+	for tag, length := range []int{9000, 60, 9000} {
+		write(t, out, udp(l.c0.mac, l.in0.mac, length, 1, uint64(tag)))
+	}
+	l.setLink(l.in0, netlink.LinkSetDown)
+	for tag, f := range readFrames(t, in, 3) {
+		if tagOf(f) != uint64(tag) {
+			t.Errorf("frame %d is number %d", tag, tagOf(f))
+		}
 	}
 }
 
@@ -149,4 +190,24 @@ func TestOpenPacketErrors(t *testing.T) {
 		expect(PacketOptions{Interface: l.in0.name}, ErrLinkDown, "is down; run: ip link set in0 up")
 	})
 	without(t, func() { expect(PacketOptions{Interface: "lo"}, unix.EPERM, "CAP_NET_RAW") })
+}
+
+// A link that is down wakes its reader once, not for as long as it is down.
+func TestReaderSleepsWhileLinkIsDown(t *testing.T) {
+	l := newLab(t, 1500)
+	in := l.open(l.middle, PacketOptions{Interface: l.in0.name})
+	looks := 0
+	collect := in.rx.collector
+	in.rx.collector = func(fd uintptr) bool {
+		looks++
+		return collect(fd)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { l.setLink(l.in0, netlink.LinkSetDown) })
+	time.AfterFunc(200*time.Millisecond, func() { in.Close() })
+	if _, err := in.ReadBatch(make([][]byte, 1)); err == nil {
+		t.Error("ReadBatch returned a frame")
+	}
+	if looks > 5 {
+		t.Errorf("the reader looked %d times", looks)
+	}
 }

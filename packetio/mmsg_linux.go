@@ -76,20 +76,3 @@ func (b *inbox) frame(i int) []byte {
 	}
 	return b.at(i, int(b.hdr[i].n))
 }
-
-// outbox sends frames.
-type outbox struct{ messages }
-
-// load points the messages at at most BatchSize frames.
-func (b *outbox) load(frames [][]byte) {
-	for i, f := range frames {
-		b.iov[i].Base = unsafe.SliceData(f)
-		b.iov[i].SetLen(len(f))
-	}
-}
-
-// send hands messages from to to to the kernel, which takes the first n of them,
-// and err is its reason not to take the next.
-func (b *outbox) send(fd uintptr, from, to int) (n int, err unix.Errno) {
-	return b.transfer(unix.SYS_SENDMMSG, fd, from, to)
-}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/mdlayher/packet"
@@ -47,7 +48,7 @@ func openPacket(o PacketOptions) (q *PacketQueue, err error) {
 	if err == nil && !o.TxOnly {
 		q.rx, err = newReceiver(port)
 	}
-	if err == nil && o.Fanout != 0 {
+	if err == nil && q.rx != nil && o.Fanout != 0 {
 		err = port.control(func(fd int) error { return join(fd, o.Fanout) })
 	}
 	if err != nil {
@@ -79,7 +80,37 @@ func openSocket(o PacketOptions) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPort(ifi.Name, conn)
+	if !o.TxOnly {
+		return newPort(ifi.Name, conn)
+	}
+	file, err := unpolled(conn)
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return nil, err
+	}
+	return newPort(ifi.Name, file)
+}
+
+// unpolled returns a file for what conn has open, of which the runtime's poller
+// does not know once conn is closed. It would have the kernel wake an idle thread
+// for each frame that the device has done with, which costs a tenth of the
+// processor time of forwarding.
+func unpolled(conn *packet.Conn) (*os.File, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var dupErr error
+	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(err, dupErr); err != nil {
+		return nil, err
+	}
+	// What is set not to block, os.NewFile gives to the poller. No call here
+	// blocks all the same (MSG_DONTWAIT).
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), "packet"), nil
 }
 
 // setOptions sets the socket's options but for the receive ring, which comes after

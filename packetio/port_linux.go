@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,76 +16,56 @@ import (
 // port is what both kinds of queue share: a descriptor and its end.
 type port struct {
 	counts
-	name string
-	file *os.File
-	raw  syscall.RawConn // keeps the descriptor open while a call uses it
-	bell *doorbell       // nil if nobody reads
+	name   string
+	device device
+	raw    syscall.RawConn // keeps the descriptor open while a call uses it
 
 	once   sync.Once
 	closed atomic.Bool
 }
 
-// device is an open descriptor of a library.
+// device is an open descriptor that never blocks.
 type device interface {
 	syscall.Conn
+	SetReadDeadline(time.Time) error
 	Close() error
 }
 
-// newPort takes the descriptor from d, and closes d, also when it fails.
-//
-// With that the runtime's poller forgets the descriptor. It would have the kernel
-// wake an idle thread for every frame that arrives while the reader is busy, and
-// for every frame that the device has done with.
+// newPort takes d over, also when it fails.
 func newPort(name string, d device) (*port, error) {
-	file, err := takeFile(name, d)
-	if err = errors.Join(err, d.Close()); err != nil {
-		return nil, err
-	}
-	raw, err := file.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &port{name: name, file: file, raw: raw}, nil
-}
-
-func takeFile(name string, d device) (*os.File, error) {
 	raw, err := d.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.Close())
 	}
-	var fd int
-	var dupErr error
-	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	if err := errors.Join(err, dupErr); err != nil {
-		return nil, err
-	}
-	// os.NewFile gives to the poller what does not block at that moment.
-	if err := unix.SetNonblock(fd, false); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
-	}
-	file := os.NewFile(uintptr(fd), name)
-	return file, unix.SetNonblock(fd, true)
+	return &port{name: name, device: d, raw: raw}, nil
 }
 
-// listen makes the port one that can be read.
-func (p *port) listen() error {
-	return p.control(func(fd int) (err error) {
-		p.bell, err = newDoorbell(fd)
-		return err
-	})
+// checkEvery is how often a reader looks if its interface is still there: a socket
+// is told of a link that goes down, but not of one that goes for good.
+const checkEvery = time.Second
+
+func (p *port) checkLater() error {
+	return p.device.SetReadDeadline(time.Now().Add(checkEvery))
 }
 
 // read calls collect until it returns true, and parks the goroutine between the
-// calls. It calls check now and then.
+// calls. It calls check every checkEvery.
 func (p *port) read(collect func(fd uintptr) bool, check func() error) error {
-	err := p.bell.wait(collect, check)
-	if err != nil && p.closed.Load() {
-		err = net.ErrClosed
+	for {
+		err := p.raw.Read(collect)
+		if err == nil {
+			return nil
+		}
+		if p.closed.Load() {
+			return p.fail("read", net.ErrClosed)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = p.checkLater()
+		}
+		if err := errors.Join(check(), err); err != nil {
+			return p.fail("read", err)
+		}
 	}
-	if err != nil {
-		return p.fail("read", err)
-	}
-	return nil
 }
 
 // write calls transmit once.
@@ -112,10 +93,7 @@ func (p *port) control(f func(fd int) error) (err error) {
 func (p *port) close(free func() error) (err error) {
 	p.once.Do(func() {
 		p.closed.Store(true)
-		if p.bell != nil {
-			err = p.bell.close()
-		}
-		if err = errors.Join(err, p.file.Close(), free()); err != nil {
+		if err = errors.Join(p.device.Close(), free()); err != nil {
 			err = p.fail("close", err)
 		}
 	})

@@ -19,7 +19,7 @@ var ErrLinkDown = errors.New("interface is down")
 // Stats is what one queue has lost since it was opened, in frames.
 type Stats struct {
 	Dropped   uint64 // arrived while the queue's memory was full (a TUN counts them on its interface)
-	Truncated uint64 // received, but longer than any IP packet
+	Truncated uint64 // arrived too long for any IP packet, or for the memory that was left
 	Refused   Refused
 }
 

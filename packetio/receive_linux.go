@@ -1,7 +1,10 @@
 package packetio
 
 import (
+	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +16,8 @@ type receiver struct {
 	in    *inbox // for frames too long for the ring
 	later [BatchSize]int
 
+	used      atomic.Bool // a reader has had a batch, and comes back for the next
+	freed     sync.Once
 	batch     [][]byte // what to fill, then what was filled
 	collector func(fd uintptr) bool
 	checker   func() error
@@ -20,14 +25,19 @@ type receiver struct {
 
 func newReceiver(p *port) (r *receiver, err error) {
 	r = &receiver{port: p}
-	r.collector, r.checker = r.collect, r.check // made once, as in newDoorbell
+	// Made once: made for each call, they would be garbage each time.
+	r.collector, r.checker = r.collect, r.check
+	if r.in, err = newInbox(); err != nil {
+		return nil, fmt.Errorf("receive memory: %w", err)
+	}
+	if err := p.checkLater(); err != nil {
+		return nil, err
+	}
+	// Last, as it is what has to be given back.
 	if err := p.control(func(fd int) error { r.ring, err = newRing(fd); return err }); err != nil {
 		return nil, err
 	}
-	if r.in, err = newInbox(); err != nil {
-		return nil, err
-	}
-	return r, p.listen()
+	return r, nil
 }
 
 // collect fills the batch with what has arrived, and returns false if that is
@@ -55,13 +65,17 @@ func (r *receiver) collect(fd uintptr) bool {
 		n = r.fetch(fd, r.batch[:n], r.later[:later])
 	}
 	if n == 0 {
-		// An error that nobody takes would ring for ever. It can only be that
-		// the link went down.
-		_, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		return false
 	}
 	r.batch = r.batch[:n]
+	r.used.Store(true)
 	return true
+}
+
+// free gives the ring back, and with it the socket, once there is no more reading.
+func (r *receiver) free() (err error) {
+	r.freed.Do(func() { err = r.ring.free() })
+	return err
 }
 
 // fetch receives the large frames to where they belong in the batch, and returns

@@ -2,7 +2,6 @@ package packetio
 
 import (
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -11,9 +10,9 @@ import (
 
 // ring is a receive ring of an AF_PACKET socket (PACKET_RX_RING, TPACKET_V2,
 // packet(7)): memory into which the kernel copies frames as they arrive, each
-// with a status word that says whose it is. Reading takes no system call and
-// there is no socket buffer to make and to free, which halves the cost of a small
-// frame. A frame that is too long for the ring waits in the socket's queue too,
+// with a status word that says whose it is. Reading takes no system call, and no
+// socket buffer is made, queued and freed, which is a good part of what a small
+// frame costs. A frame that is too long for the ring waits in the socket's queue too,
 // whole, and its place in the ring says so (PACKET_COPY_THRESH).
 //
 // TPACKET_V3 packs frames of all lengths, but hands them over a block at a time
@@ -73,9 +72,7 @@ func newRing(fd int) (*ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receive ring's memory: %w", err)
 	}
-	r := &ring{mem: mem}
-	runtime.AddCleanup(r, func(mem []byte) { _ = unix.Munmap(mem) }, mem)
-	return r, nil
+	return &ring{mem: mem}, nil
 }
 
 // setsockopt is setsockopt(2) for a structure of SOL_PACKET.
@@ -134,10 +131,5 @@ func (r *ring) release() {
 	}
 }
 
-// detach takes the socket out of the ring's memory, which lets the socket die
-// when it is closed. The memory stays: the last batch may still be looked at.
-func (r *ring) detach() error {
-	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(&r.mem[0]), uintptr(len(r.mem)),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED)
-	return err
-}
+// free unmaps the ring, which lets its socket die if it is closed too.
+func (r *ring) free() error { return unix.Munmap(r.mem) }

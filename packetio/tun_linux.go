@@ -87,9 +87,9 @@ func openTUNQueue(cfg water.Config) (*TUNQueue, error) {
 		return nil, err
 	}
 	q := &TUNQueue{port: port}
-	q.collector, q.checker, q.transmit = q.collect, q.check, q.sendAll // made once, as in newDoorbell
+	q.collector, q.checker, q.transmit = q.collect, q.check, q.sendAll // made once, as in newReceiver
 	if q.in, err = newSlots(); err == nil {
-		err = q.listen()
+		err = q.checkLater()
 	}
 	if err != nil {
 		return nil, errors.Join(err, q.Close())
@@ -126,8 +126,8 @@ func (q *TUNQueue) Layout() Layout { return Layout{} }
 // not in it: the kernel counts that by interface (TX dropped).
 func (q *TUNQueue) Stats() Stats { return q.stats() }
 
-// Close ends the queue. Frames of the last batch stay readable, and die with the
-// queue. It is safe to call more than once, from any goroutine.
+// Close ends the queue, and the ReadBatch that waits. A reader that has a batch
+// keeps it. It is safe to call Close more than once, from any goroutine.
 func (q *TUNQueue) Close() error { return q.close(func() error { return nil }) }
 
 // ReadBatch waits until there is a packet, and fills frames[:n] with what has

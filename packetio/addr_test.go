@@ -1,5 +1,0 @@
-package packetio
-
-import "unsafe"
-
-func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
