@@ -19,7 +19,7 @@ const (
 	// sweepBudget is how many flows end under one hold of the lock, and
 	// sweepPause what is waited before the next when more are due: a storm of
 	// 100,000 flows takes about two seconds, in steps that forwarding hardly feels.
-	sweepBudget = 64
+	sweepBudget = 48
 	sweepPause  = 500 * time.Microsecond
 )
 

@@ -58,7 +58,7 @@ func OpenTUN(o TUNOptions) ([]*TUNQueue, error) {
 
 func openTUN(o TUNOptions) (queues []*TUNQueue, err error) {
 	cfg := water.Config{DeviceType: water.TUN}
-	cfg.Name, cfg.MultiQueue = o.Name, o.Queues > 1
+	cfg.Name, cfg.MultiQueue, cfg.Persist = o.Name, o.Queues > 1, persistent(o.Name)
 	for range max(1, o.Queues) {
 		q, err := openTUNQueue(cfg)
 		if err != nil {
@@ -75,6 +75,14 @@ func openTUN(o TUNOptions) (queues []*TUNQueue, err error) {
 		q.mtu = link.Attrs().MTU
 	}
 	return queues, netlink.LinkSetUp(link)
+}
+
+// persistent says whether the interface is there and outlives its users: water sets
+// that anew each time it opens one, and an operator's must stay as it is.
+func persistent(name string) bool {
+	link, err := netlink.LinkByName(name)
+	tun, ok := link.(*netlink.Tuntap)
+	return err == nil && ok && !tun.NonPersist
 }
 
 func openTUNQueue(cfg water.Config) (*TUNQueue, error) {

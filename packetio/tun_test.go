@@ -334,3 +334,15 @@ func withoutDevice(t *testing.T, f func()) {
 		t.Fatal(fmt.Errorf("empty /dev/net: %w", err))
 	}
 }
+
+// An interface that the operator made, with routes on it perhaps, is there after us.
+func TestOperatorsTUNStays(t *testing.T) {
+	within(t, namespace(t), func() {
+		check(t, netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tide0"}, Mode: netlink.TUNTAP_MODE_TUN}))
+		for range 2 {
+			q := must(OpenTUN(TUNOptions{Name: "tide0"}))(t)[0]
+			check(t, q.Close())
+			must(netlink.LinkByName("tide0"))(t)
+		}
+	})
+}
