@@ -1,6 +1,8 @@
 package packetio
 
 import (
+	"fmt"
+
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +13,8 @@ import (
 // VLAN, whose tag the kernel has taken off the frame by then. A tag that only
 // carries a priority (VLAN 0, IEEE 802.1Q §9.6) makes no VLAN.
 //
-// It is attached before the socket is bound, so nothing else is ever queued.
+// It is attached last: until then nothing passes, so that no frame is queued before
+// there is a ring, nor by two sockets of which one is about to join the other's group.
 func filter() ([]bpf.RawInstruction, error) {
 	const (
 		etherType = 12
@@ -31,4 +34,26 @@ func filter() ([]bpf.RawInstruction, error) {
 		bpf.RetConstant{Val: whole},
 		bpf.RetConstant{Val: 0},
 	})
+}
+
+// deafFilter is the program that accepts no frame.
+func deafFilter() ([]bpf.RawInstruction, error) {
+	return bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
+}
+
+// admit opens the socket to what filter accepts.
+func admit(fd int) error {
+	program, err := filter()
+	if err != nil {
+		return err
+	}
+	code := make([]unix.SockFilter, len(program))
+	for i, p := range program {
+		code[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
+	}
+	fprog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+		return fmt.Errorf("SO_ATTACH_FILTER: %w", err)
+	}
+	return nil
 }

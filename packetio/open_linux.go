@@ -51,6 +51,9 @@ func openPacket(o PacketOptions) (q *PacketQueue, err error) {
 	if err == nil && q.rx != nil && o.Fanout != 0 {
 		err = port.control(func(fd int) error { return join(fd, o.Fanout) })
 	}
+	if err == nil && q.rx != nil {
+		err = port.control(admit)
+	}
 	if err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
@@ -65,7 +68,7 @@ func openSocket(o PacketOptions) (*port, error) {
 	if ifi.Flags&net.FlagUp == 0 {
 		return nil, ErrLinkDown
 	}
-	program, err := filter()
+	deaf, err := deafFilter()
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +79,7 @@ func openSocket(o PacketOptions) (*port, error) {
 	if o.TxOnly {
 		protocol = 0
 	}
-	conn, err := packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: program})
+	conn, err := packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: deaf})
 	if err != nil {
 		return nil, err
 	}
