@@ -11,7 +11,7 @@ TOOLS := sysctl:procps curl:curl ping:iputils-ping ss:iproute2 nft:nftables
 TEST_TOOLS := $(TOOLS) gcc:gcc,libc6-dev
 BENCH_TOOLS := $(TOOLS) iperf3:iperf3
 
-.PHONY: demo test build check lint unit race e2e fuzz bench tools test-tools bench-tools clean help
+.PHONY: demo test build check unit e2e fuzz bench tools test-tools bench-tools clean help
 
 demo: tools build ## see real clients go through a gateway, and an idle connection being reset
 	$(SUDO) $(BIN) demo
@@ -49,7 +49,7 @@ fuzz: ## every fuzz test for FUZZTIME each
 	    $(GO) test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; \
 	  done; done
 
-bench: bench-tools build ## side by side with nftables and plain forwarding; prints ratios (about 15 minutes)
+bench: bench-tools build ## side by side with nftables and plain forwarding; prints ratios (about 10 minutes)
 	$(GO) build -o bin/bench ./bench
 	$(SUDO) bin/bench $(BENCHFLAGS)
 
