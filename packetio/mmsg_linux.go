@@ -28,9 +28,10 @@ func (m *messages) init() {
 // transfer makes one recvmmsg or sendmmsg call that does not wait, for messages
 // from to to, and returns how many it was done with.
 //
-// It bypasses the scheduler: with Syscall6 a batch takes so long that the
-// runtime thinks it blocks, and hands the processor on to a thread that has
-// nothing to do.
+// It bypasses the scheduler: an ordinary call wakes the runtime's monitor thread if
+// all else sleeps, and one that lasts as long as a batch has it hand the processor
+// to a thread with nothing to do. The price is that a stop of the world waits for
+// the call, at most for one batch.
 func (m *messages) transfer(call, fd uintptr, from, to int) (n int, err unix.Errno) {
 	for {
 		r, _, errno := unix.RawSyscall6(call, fd,

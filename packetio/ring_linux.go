@@ -15,8 +15,8 @@ import (
 // frame costs. A frame that is too long for the ring waits in the socket's queue too,
 // whole, and its place in the ring says so (PACKET_COPY_THRESH).
 //
-// TPACKET_V3 packs frames of all lengths, but hands them over a block at a time
-// and up to a millisecond late.
+// TPACKET_V3 is cheaper still, but hands frames over a block at a time and up to a
+// millisecond late.
 type ring struct {
 	mem  []byte
 	next int // the frame to be looked at next
