@@ -27,9 +27,11 @@ var imports = map[string][]string{
 	"conntrack":             {"packet"},
 	"nat":                   {"packet"},
 	"nexthop":               {"packet"},
+	"probe":                 nil,
+	"config/azure":          nil,
 	"gateway":               {"packet", "packetio", "conntrack", "nat", "nexthop"},
-	"metrics":               {"gateway", "conntrack", "nat", "packet", "nexthop"},
-	"api/server":            {"api", "gateway", "conntrack", "nat", "packet", "nexthop"},
+	"metrics":               {"gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
+	"api/server":            {"api", "gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
 	"e2e/lab":               nil,
 	"e2e":                   {"e2e/lab", "api"},
 	"bench":                 {"e2e/lab", "api", "packet"},
@@ -39,7 +41,7 @@ var imports = map[string][]string{
 var only = map[string]string{
 	"github.com/spf13/viper":     "config/load.go",
 	"golang.org/x/sys/unix":      "packetio/ nexthop/ fastpath/ e2e/ bench/ conntrack/memory_linux.go",
-	"syscall":                    "packetio/ nexthop/ fastpath/ e2e/ bench/ cmd/tidegate/ api/server/listen.go",
+	"syscall":                    "probe/ packetio/ nexthop/ fastpath/ e2e/ bench/ cmd/tidegate/ api/server/listen.go",
 	"github.com/google/gopacket": "packet/packettest/ e2e/ bench/ cmd/tidegate/",
 }
 

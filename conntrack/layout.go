@@ -46,6 +46,7 @@ const (
 	metaState  = 0x0f // State
 	acked      = 0x10 // this end has acknowledged the other's SYN
 	finished   = 0x20 // this end has sent FIN
+	special    = 0x40 // the flow has a path other than through: see side.path
 	fromInside = 0x80 // packets of this direction come from the inside
 
 	metaTCP = acked | finished
@@ -65,9 +66,15 @@ type side struct {
 	due        uint32 // when the wheel looks at this flow next, in milliseconds
 	gen        uint32 // how often this slot has been used
 	created    int64  // monotonic nanoseconds
-	owner      uint32 // for the caller: who gets the port back
+	owner      uint32 // for the caller: who gets the port back; with direct, the backend's address
 	rule       uint16
-	_          uint16
+	path       uint8 // the bits below
+	asked      uint8 // how many times its ends have been asked whether they live
 }
+
+const (
+	turned = 1 << iota // both ends are on the inside
+	direct             // the original direction is handed to the backend as it is; its answers may go by another way
+)
 
 const none = ^uint32(0) // end of a list

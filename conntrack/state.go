@@ -30,15 +30,17 @@ type Reason uint8
 
 // The reasons for which a flow ends.
 const (
-	Idle     Reason = iota // its rule's idle timeout ran out
-	HalfOpen               // a TCP flow never got ESTABLISHED
-	Fin                    // both ends closed, and the hold is over
-	Rst                    // one end reset, and the hold is over
-	Killed                 // an operator asked for it
+	Idle        Reason = iota // its rule's idle timeout ran out
+	HalfOpen                  // a TCP flow never got ESTABLISHED
+	Fin                       // both ends closed, and the hold is over
+	Rst                       // one end reset, and the hold is over
+	Killed                    // an operator asked for it
+	BackendDown               // its backend takes no more packets of that kind
+	Drained                   // its backend has left the pool, and the drain period is over
 	NumReasons
 )
 
-var reasonNames = [NumReasons]string{"idle", "half-open", "fin", "rst", "killed"}
+var reasonNames = [NumReasons]string{"idle", "half-open", "fin", "rst", "killed", "backend-down", "drained"}
 
 // String returns the name users see.
 func (r Reason) String() string { return reasonNames[r] }
@@ -53,8 +55,10 @@ type Timers struct {
 
 // Rule is what a flow's rule says of its end.
 type Rule struct {
-	Idle  time.Duration // 1 s to 24 h
-	Reset bool          // an ESTABLISHED TCP flow is given up with RST: it leaves a tombstone
+	Idle    time.Duration // 1 s to 24 h
+	UDPIdle time.Duration // the same for UDP; 0 means Idle
+	Reset   bool          // an ESTABLISHED TCP flow is given up with RST: it leaves a tombstone
+	Ask     bool          // before that, both ends are asked whether they live
 }
 
 const (

@@ -9,23 +9,53 @@ type Flow struct {
 	State     State
 	Rule      uint16
 	Owner     uint32
-	Inside    bool  // the original direction comes from the inside
-	Created   int64 // monotonic nanoseconds
-	LastSeen  int64 // monotonic nanoseconds, to the millisecond
-	ExpiresIn int64 // nanoseconds, if nothing more comes
+	Inside    bool        // the original direction comes from the inside
+	Turned    bool        // and goes there again: both ends are on the inside
+	Via       packet.Addr // the backend that the original direction is handed to as it is; 0 where the tuple names it
+	Created   int64       // monotonic nanoseconds
+	LastSeen  int64       // monotonic nanoseconds, to the millisecond
+	ExpiresIn int64       // nanoseconds, if nothing more comes
 	Packets   [2]uint64
 	Bytes     [2]uint64 // IP total lengths
 	MaxEnd    [2]uint32 // highest sequence number + length each end has sent
 	MaxAck    [2]uint32 // highest acknowledgment each end has sent: what it expects next
 }
 
-// Ended is a flow that is no more. Its owner gets its port back; if Reset is
-// set, both ends are owed a RST.
+// Course returns the way to an end of the flow, Original being the client: the
+// address to find the next hop by, and whether it is on the inside.
+func (f *Flow) Course(to Direction) (dst packet.Addr, inside bool) {
+	switch {
+	case to == Original:
+		return f.Tuple[Original].Src, f.Inside
+	case f.Inbound():
+		return f.Backend(), true
+	}
+	return f.Tuple[Reply].Src, false
+}
+
+// Inbound says whether a client on either side is led to a backend inside: an
+// outbound flow goes from the inside to the outside.
+func (f *Flow) Inbound() bool { return !f.Inside || f.Turned }
+
+// Backend returns the address of an inbound flow's backend.
+func (f *Flow) Backend() packet.Addr {
+	if f.Via != 0 {
+		return f.Via
+	}
+	return f.Tuple[Reply].Src
+}
+
+// Ended is a flow that is no more, unless an end is to be asked. Its owner gets
+// its port back; if Reset is set, both ends are owed a RST.
 type Ended struct {
 	Flow
 	Reason Reason
 	Reset  bool
+	Ask    [2]bool // the flow lives on for now: these ends are owed a keepalive
 }
+
+// Doubtful says that the flow has not ended: an end is to be asked.
+func (e *Ended) Doubtful() bool { return e.Ask != [2]bool{} }
 
 // Flow returns a copy of the flow.
 func (t *Table) Flow(r Ref, now int64) (f Flow) {
@@ -40,10 +70,27 @@ func (t *Table) Flow(r Ref, now int64) (f Flow) {
 		f.Packets[i], f.Bytes[i] = e[i].packets, e[i].bytes
 		f.MaxEnd[i], f.MaxAck[i] = e[i].maxEnd, e[i].maxAck
 	}
+	if e[0].meta&special != 0 {
+		t.describePath(&f, slot)
+	}
 	idle := int64(int32(ms - latest(e)))
 	f.LastSeen = now - idle*1e6
 	f.ExpiresIn = (int64(t.timeout(slot)) - idle) * 1e6
 	return f
+}
+
+// describePath completes a copy of a special flow. Of one whose answers go by
+// another way, each end's numbers are told by the other's, as far as it has said.
+func (t *Table) describePath(f *Flow, slot uint32) {
+	s := &t.sides[slot]
+	f.Turned = s.path&turned != 0
+	if s.path&direct == 0 {
+		return
+	}
+	f.Via, f.Owner = packet.Addr(s.owner), 0
+	if t.oneWay(slot) {
+		f.MaxAck[Reply], f.MaxEnd[Reply] = f.MaxEnd[Original], f.MaxAck[Original]
+	}
 }
 
 // Each calls f with the living flows in up to n slots from slot from on, and
@@ -95,12 +142,17 @@ func (t *Table) Sweep(now int64, buf []Ended) (ended []Ended, more bool) {
 	return buf, looks >= sweepLooks
 }
 
-// visit ends one flow, or puts it further on if it has been alive since.
+// visit ends one flow, has its ends asked, or puts it further on if it has been
+// alive since.
 func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
 	left := int32(latest(&t.entries[slot]) + t.timeout(slot) - ms)
-	if left < 0 { // at 0 a part of the last millisecond may be missing
+	expired := left < 0 // at 0 a part of the last millisecond may be missing
+	if ask := t.unheard(slot, expired); ask != [2]bool{} && t.sides[slot].asked < questions {
+		return append(buf, t.question(slot, ms, now, ask))
+	} else if ask != [2]bool{} || expired {
 		return append(buf, t.End(makeRef(slot, Original), t.expiry(slot), now))
 	}
+	t.sides[slot].asked = 0
 	t.disarm(slot)
 	t.arm(slot, ms+uint32(left))
 	return buf
@@ -132,7 +184,7 @@ func (t *Table) expiry(slot uint32) Reason {
 func (t *Table) End(r Ref, why Reason, now int64) Ended {
 	slot := r.slot()
 	ended := Ended{Flow: t.Flow(r, now), Reason: why}
-	ended.Reset = ended.State == Established && (t.rules[ended.Rule].reset || why == Killed)
+	ended.Reset = ended.State == Established && (t.rules[ended.Rule].reset || why == Killed || why == Drained)
 	t.disarm(slot)
 	t.live--
 	t.counts[ended.Rule][ProtocolIndex(ended.Tuple[0].Proto)][ended.State]--
@@ -155,6 +207,7 @@ func (t *Table) bury(slot, ms uint32) {
 
 // rearm puts the flow where its timeout, counted from its last packet, has it.
 func (t *Table) rearm(slot uint32) {
+	t.sides[slot].asked = 0
 	t.disarm(slot)
 	t.arm(slot, latest(&t.entries[slot])+t.timeout(slot))
 }
@@ -168,6 +221,8 @@ func (t *Table) timeout(slot uint32) uint32 {
 		return t.timers[state]
 	case h.key.Proto == packet.ICMP:
 		return t.icmp
+	case h.key.Proto == packet.UDP:
+		return t.rules[s.rule].udp
 	}
 	return t.rules[s.rule].idle
 }

@@ -35,8 +35,8 @@ type Table struct {
 }
 
 type ruleTimes struct {
-	idle  uint32 // ms
-	reset bool
+	idle, udp  uint32 // ms
+	reset, ask bool
 }
 
 // Counts are a rule's flows by protocol and state; see ProtocolIndex.
@@ -73,10 +73,18 @@ func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
 	t.timers[Closed] = millis(timers.ResetHold)
 	t.icmp = millis(timers.ICMP)
 	for _, r := range rules {
-		t.rules = append(t.rules, ruleTimes{idle: millis(r.Idle), reset: r.Reset})
+		t.rules = append(t.rules, timesOf(r))
 	}
 	t.counts = make([]Counts, len(rules))
 	return t, nil
+}
+
+func timesOf(r Rule) ruleTimes {
+	times := ruleTimes{idle: millis(r.Idle), udp: millis(r.UDPIdle), reset: r.Reset, ask: r.Ask}
+	if times.udp == 0 {
+		times.udp = times.idle
+	}
+	return times
 }
 
 func (t *Table) allocate(maxFlows int) (err error) {
@@ -142,6 +150,25 @@ func (t *Table) FromInside(r Ref) bool { return t.half(r).meta&fromInside != 0 }
 // Rewrite returns the translation of this direction. It dies with the flow.
 func (t *Table) Rewrite(r Ref) *packet.Rewrite { return &t.half(r).rewrite }
 
+// Course returns the way of this direction: the address to find the next hop by,
+// and whether it leaves on the inside.
+func (t *Table) Course(r Ref) (dst packet.Addr, inside bool) {
+	h := t.half(r)
+	if h.meta&special != 0 {
+		return t.detour(r)
+	}
+	return h.rewrite.Dst, h.meta&fromInside == 0
+}
+
+func (t *Table) detour(r Ref) (dst packet.Addr, inside bool) {
+	h, s := t.half(r), &t.sides[r.slot()]
+	dst, inside = h.rewrite.Dst, h.meta&fromInside == 0 || s.path&turned != 0
+	if s.path&direct != 0 && r.Direction() == Original {
+		dst = packet.Addr(s.owner)
+	}
+	return dst, inside
+}
+
 // Rule returns the number of the flow's rule.
 func (t *Table) Rule(r Ref) uint16 { return t.sides[r.slot()].rule }
 
@@ -150,8 +177,21 @@ type Admission struct {
 	Original   packet.Tuple // as it arrives
 	Translated packet.Tuple // as it leaves; its reverse is what the answers carry
 	Inside     bool         // the original direction comes from the inside
+	Turned     bool         // and leaves there again
 	Rule       uint16
-	Owner      uint32 // given back when the flow ends
+	Owner      uint32      // given back when the flow ends
+	Via        packet.Addr // the backend to hand the original direction to as it is (direct server return); Owner is 0 then
+}
+
+// path returns what Table keeps of a flow's way, and who owns it.
+func (a *Admission) path() (path uint8, owner uint32) {
+	if a.Turned {
+		path = turned
+	}
+	if a.Via != 0 {
+		return path | direct, uint32(a.Via)
+	}
+	return path, a.Owner
 }
 
 // Insert adds a flow and returns its original direction; the packet that made it
@@ -191,13 +231,18 @@ func (t *Table) fill(slot uint32, a *Admission, reply *packet.Tuple, now int64) 
 		{key: a.Original, rewrite: packet.NewRewrite(a.Original, a.Translated), last: ms, wscale: noSyn, meta: uint8(state)},
 		{key: *reply, rewrite: packet.NewRewrite(*reply, back), last: ms, wscale: noSyn, meta: uint8(state)},
 	}
-	if a.Inside {
-		t.entries[slot][Original].meta |= fromInside
-	} else {
-		t.entries[slot][Reply].meta |= fromInside
-	}
 	s := &t.sides[slot]
-	*s = side{gen: s.gen + 1, created: now, owner: a.Owner, rule: a.Rule}
+	path, owner := a.path()
+	*s = side{gen: s.gen + 1, created: now, owner: owner, rule: a.Rule, path: path}
+	for i := range t.entries[slot] {
+		h := &t.entries[slot][i]
+		if a.Turned || a.Inside == (Direction(i) == Original) {
+			h.meta |= fromInside
+		}
+		if path != 0 {
+			h.meta |= special
+		}
+	}
 	t.live++
 	t.counts[s.rule][ProtocolIndex(a.Original.Proto)][state]++
 	t.arm(slot, ms+t.timeout(slot))

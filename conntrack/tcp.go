@@ -120,6 +120,9 @@ func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 	me, peer := t.half(r), t.half(r^1)
 	state := me.state()
 	switch {
+	case me.meta&special != 0 && r.Direction() == Original && t.oneWay(r.slot()):
+		t.observeOneWay(r, p)
+		return
 	case state < SynReceived:
 		return
 	case t.plausible(r, p):
@@ -133,6 +136,36 @@ func (t *Table) observeSegment(r Ref, p *packet.Parsed) {
 		t.establish(r.slot())
 	}
 	if end := p.Seq + p.Len(); after(end, me.maxEnd) {
+		me.maxEnd = end
+	}
+	me.maxWin = max(me.maxWin, p.Window)
+	if p.Flags&packet.FIN != 0 {
+		t.finish(r)
+	}
+}
+
+// oneWay says whether only one direction of the flow comes by here: its backend
+// answers the client by another way, or has not answered yet.
+func (t *Table) oneWay(slot uint32) bool {
+	return t.sides[slot].path&direct != 0 && t.entries[slot][Reply].wscale == noSyn
+}
+
+// farthest is how far from the last one the segment of a one-way flow may be, of
+// which nobody says what window it has: more than Linux lets be in flight.
+const farthest = 16 << 20 // bytes
+
+// observeOneWay follows a client whose server is not heard. By its first
+// acknowledgment the connection is open.
+func (t *Table) observeOneWay(r Ref, p *packet.Parsed) {
+	me, end := t.half(r), p.Seq+p.Len()
+	if after(p.Seq, me.maxEnd+farthest) || after(me.maxEnd-farthest, end) {
+		return
+	}
+	me.acknowledge(p.Ack)
+	if me.state() == SynSent {
+		t.become(r.slot(), Established)
+	}
+	if after(end, me.maxEnd) {
 		me.maxEnd = end
 	}
 	me.maxWin = max(me.maxWin, p.Window)

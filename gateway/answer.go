@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"tidegate/conntrack"
-	"tidegate/nat"
 	"tidegate/nexthop"
 	"tidegate/packet"
 )
@@ -63,14 +62,25 @@ func (w *worker) late(frame []byte, ref conntrack.Ref, from nexthop.Side, now in
 		w.table.Forget(ref)
 		return w.miss(frame, from, now)
 	}
-	if p.Flags&packet.RST != 0 || !w.resetLimit.allow(now) {
-		return DropNoFlow
-	}
-	reason := ResetLate
+	rule, reason := w.table.Rule(ref), ResetLate
 	if p.Payload == 0 && p.Flags&(packet.SYN|packet.FIN) == 0 {
 		reason = ResetChallenge
 	}
-	w.counters.Resets[w.table.Rule(ref)][reason][ref.Direction()]++
+	if p.Flags&packet.RST != 0 || reason == ResetLate && w.rules[rule].mute() {
+		return DropNoFlow
+	}
+	return w.resetSender(frame, rule, reason, ref.Direction(), from, now)
+}
+
+// mute says whether a rule that resets idle flows wants nobody told afterwards.
+func (r *Rule) mute() bool { return r.Reset && !r.Late }
+
+// resetSender answers a segment for which there is no flow.
+func (w *worker) resetSender(frame []byte, rule uint16, why ResetReason, sender conntrack.Direction, from nexthop.Side, now int64) Verdict {
+	if !w.resetLimit.allow(now) {
+		return DropNoFlow
+	}
+	w.counters.Resets[rule][why][sender]++
 	w.answerReset(frame, from)
 	return Reset
 }
@@ -85,17 +95,14 @@ func (w *worker) answerReset(frame []byte, from nexthop.Side) {
 	w.send(f, from)
 }
 
-// exhausted tells the member at once that no port is left for it.
-func (w *worker) exhausted(frame []byte, lease *nat.Lease, now int64) Verdict {
-	w.short[lease]++
-	if w.p.Kind == packet.KindTCP && w.rules[lease.Rule].Reset {
-		if w.resetLimit.allow(now) {
-			w.counters.Resets[lease.Rule][ResetExhausted][conntrack.Original]++
-			w.answerReset(frame, nexthop.Inside)
-		}
-		return DropExhausted
+// exhausted tells the client, which is on the inside, at once that no port is left.
+func (w *worker) exhausted(frame []byte, d *decision, now int64) Verdict {
+	w.short[shortage{uint16(d.rule), d.lease}]++
+	if w.p.Kind == packet.KindTCP && w.rules[d.rule].Reset {
+		w.resetSender(frame, uint16(d.rule), ResetExhausted, conntrack.Original, nexthop.Inside, now)
+	} else {
+		w.unreachable(frame, nexthop.Inside, packet.CodeAdminProhibited, 0, now)
 	}
-	w.unreachable(frame, nexthop.Inside, packet.CodeAdminProhibited, 0, now)
 	return DropExhausted
 }
 

@@ -53,6 +53,9 @@ func (c *control) run(ctx context.Context) error {
 		if err := c.sweep(ctx, ended); err != nil {
 			return err
 		}
+		if err := c.rebalance(); err != nil {
+			return err
+		}
 		c.reportExhaustion()
 	}
 }
@@ -66,7 +69,7 @@ func (c *control) sweep(ctx context.Context, buf []conntrack.Ended) error {
 		}
 		var ended []conntrack.Ended
 		ended, more = c.expire(buf)
-		if err := c.resetAll(ended, ResetIdle); err != nil {
+		if err := c.resetAll(ended); err != nil {
 			return err
 		}
 		if more {
@@ -81,32 +84,42 @@ func (c *control) expire(buf []conntrack.Ended) (ended []conntrack.Ended, more b
 	defer c.mu.Unlock()
 	ended, more = c.table.Sweep(c.now(), buf)
 	for i := range ended {
-		c.settle(&ended[i])
-		c.countResets(&ended[i], ResetIdle)
+		if !ended[i].Doubtful() {
+			c.settle(&ended[i])
+		}
 	}
 	return ended, more
 }
 
-func (g *Gateway) countResets(e *conntrack.Ended, why ResetReason) {
-	if e.Reset {
-		g.counters.Resets[e.Rule][why][conntrack.Original]++
-		g.counters.Resets[e.Rule][why][conntrack.Reply]++
-	}
-}
-
-// resetAll sends every flow that wants it its resets.
-func (c *control) resetAll(ended []conntrack.Ended, why ResetReason) error {
+// resetAll sends every flow that wants it its resets, and every doubtful one its
+// questions.
+func (c *control) resetAll(ended []conntrack.Ended) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	for i := range ended {
 		e := &ended[i]
 		c.logEnd(e)
-		if e.Reset {
-			c.reset(e, conntrack.Original)
-			c.reset(e, conntrack.Reply)
+		for to := conntrack.Original; to <= conntrack.Reply; to++ {
+			if e.Reset {
+				c.reset(e, to)
+			}
+			if e.Ask[to] {
+				c.ask(e, to)
+			}
 		}
 	}
 	return c.write()
+}
+
+// ask makes the keepalive for one end of a flow: the last byte that it has
+// acknowledged once more, which it has to answer (RFC 9293 §3.8.4). What it is told
+// is acknowledged is what the other end has acknowledged, lest it forget data.
+func (c *control) ask(e *conntrack.Ended, to conntrack.Direction) {
+	dst, inside := e.Course(to)
+	c.put(&packet.Segment{
+		Tuple: e.Tuple[to].Reverse(),
+		Seq:   e.MaxAck[to] - 1, Ack: e.MaxAck[to^1], Flags: packet.ACK, Window: 0xffff,
+	}, dst, sideOf(inside))
 }
 
 // reset makes the RST for one end of a flow: with the number it acknowledged
@@ -118,23 +131,20 @@ func (c *control) reset(e *conntrack.Ended, to conntrack.Direction) {
 		Tuple: e.Tuple[to].Reverse(),
 		Seq:   e.MaxAck[to], Ack: e.MaxEnd[to], Flags: packet.RST | packet.ACK,
 	}
-	side := nexthop.Outside
-	if e.Inside == (to == conntrack.Original) {
-		side = nexthop.Inside
-	}
-	c.put(&s, side)
+	dst, inside := e.Course(to)
+	c.put(&s, dst, sideOf(inside))
 	if e.MaxEnd[from] != e.MaxAck[to] {
 		s.Seq = e.MaxEnd[from]
-		c.put(&s, side)
+		c.put(&s, dst, sideOf(inside))
 	}
 }
 
 // put adds a segment to what is written next, or has it wait for its neighbour.
-func (c *control) put(s *packet.Segment, side nexthop.Side) {
+func (c *control) put(s *packet.Segment, dst packet.Addr, side nexthop.Side) {
 	s.ID = c.nextID()
 	f := make([]byte, c.layout.headroom+packet.SegmentLen)
 	packet.PutSegment(f[c.layout.headroom:], s)
-	c.dispatch(f, s.Dst, side)
+	c.dispatch(f, dst, side)
 }
 
 // dispatch puts the link header on a frame and queues it for writing.
@@ -180,6 +190,10 @@ func (c *control) countWritten(side nexthop.Side) {
 
 func (c *control) logEnd(e *conntrack.Ended) {
 	if !c.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	if e.Doubtful() {
+		c.log.Debug("flow asked", "rule", c.rules[e.Rule].Name, "flow", e.Tuple[0].String(), "client", e.Ask[0], "server", e.Ask[1])
 		return
 	}
 	c.log.Debug("flow closed", "rule", c.rules[e.Rule].Name, "reason", e.Reason.String(),

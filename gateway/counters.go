@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"maps"
+
 	"tidegate/conntrack"
 	"tidegate/nexthop"
+	"tidegate/packet"
 )
 
 // ResetReason says why the gateway sent a RST.
@@ -15,10 +18,11 @@ const (
 	ResetChallenge                    // an end asked back (RFC 5961 challenge ACK)
 	ResetKilled                       // an operator ended the flow
 	ResetExhausted                    // no SNAT port was left for a new flow
+	ResetDrained                      // the backend had left its pool, and the drain period was over
 	numResetReasons
 )
 
-var resetReasonNames = [numResetReasons]string{"idle", "late", "challenge", "killed", "exhausted"}
+var resetReasonNames = [numResetReasons]string{"idle", "late", "challenge", "killed", "exhausted", "drained"}
 
 // String returns the name that metrics use for it.
 func (r ResetReason) String() string { return resetReasonNames[r] }
@@ -38,6 +42,13 @@ type Counters struct {
 	Created  [][conntrack.NumProtocols]uint64
 	Closed   [][conntrack.NumProtocols][conntrack.NumReasons]uint64
 	Resets   [][numResetReasons][2]uint64
+	Chosen   map[Choice]uint64 // new flows that went to a load-balancing rule's backend
+}
+
+// Choice is a backend as a load-balancing rule has chosen it.
+type Choice struct {
+	Rule    uint16
+	Backend packet.Addr
 }
 
 func newCounters(rules int) Counters {
@@ -45,6 +56,7 @@ func newCounters(rules int) Counters {
 		Created: make([][conntrack.NumProtocols]uint64, rules),
 		Closed:  make([][conntrack.NumProtocols][conntrack.NumReasons]uint64, rules),
 		Resets:  make([][numResetReasons][2]uint64, rules),
+		Chosen:  make(map[Choice]uint64),
 	}
 }
 
@@ -68,5 +80,6 @@ func (c *Counters) clone() Counters {
 	d.Created = append(d.Created[:0:0], c.Created...)
 	d.Closed = append(d.Closed[:0:0], c.Closed...)
 	d.Resets = append(d.Resets[:0:0], c.Resets...)
+	d.Chosen = maps.Clone(c.Chosen)
 	return d
 }

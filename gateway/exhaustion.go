@@ -10,8 +10,14 @@ import (
 // reportEvery is how often the log names a member that runs out of ports.
 const reportEvery = int64(time.Second)
 
-// shortage is what happened to one lease since it was last told of.
+// shortage is a lease without a port for a flow of that rule.
 type shortage struct {
+	rule  uint16
+	lease *nat.Lease
+}
+
+// shortageReport is what happened since it was last told of.
+type shortageReport struct {
 	rule     string
 	member   packet.Addr
 	protocol packet.Protocol
@@ -32,11 +38,11 @@ func (c *control) reportExhaustion() {
 	}
 }
 
-func (c *control) shortages() (all []shortage) {
+func (c *control) shortages() (all []shortageReport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for l, n := range c.short {
-		all = append(all, shortage{c.rules[l.Rule].Name, l.Member, l.Protocol, l.Refused, n})
+	for s, n := range c.short {
+		all = append(all, shortageReport{c.rules[s.rule].Name, s.lease.Member, s.lease.Protocol, s.lease.Refused, n})
 	}
 	clear(c.short)
 	return all

@@ -21,16 +21,21 @@ type RuleType string
 
 // The rule types, as users see them.
 const (
-	OutboundRule   RuleType = "outboundRule"
-	InboundNATRule RuleType = "inboundNatRule"
+	OutboundRule      RuleType = "outboundRule"
+	InboundNATRule    RuleType = "inboundNatRule"
+	LoadBalancingRule RuleType = "loadBalancingRule"
+	InstancePublicIP  RuleType = "instancePublicIP"
 )
 
 // Rule is what holds for every flow of one rule.
 type Rule struct {
-	Name  string
-	Type  RuleType
-	Idle  time.Duration
-	Reset bool // enableTcpReset
+	Name    string
+	Type    RuleType
+	Idle    time.Duration
+	UDPIdle time.Duration // the same for UDP; 0 means Idle
+	Reset   bool          // enableTcpReset
+	Late    bool          // lateTcpReset: whoever speaks without a flow gets a RST
+	Ask     bool          // keepaliveBeforeReset
 }
 
 // Options is everything a Gateway is made of.
@@ -39,6 +44,7 @@ type Options struct {
 	Timers   conntrack.Timers
 	Rules    []Rule          // numbered as in the Policy
 	Policy   *nat.Policy     // the Gateway owns it from now on
+	Pools    []*nat.Pool     // of its load-balancing rules, likewise
 	Workers  []Port          // one goroutine each
 	Control  Port            // writers of the control goroutine; Reader is nil
 	Changed  <-chan struct{} // a neighbour or a route has changed; nil if they never do
@@ -55,13 +61,14 @@ type Gateway struct {
 	ids     atomic.Uint32
 	workers []*worker
 	control *control
+	balance balance
 
 	mu         sync.Mutex // all below; held for one batch, or one slice of a listing
 	table      *conntrack.Table
 	policy     *nat.Policy
 	waiting    waitingRoom
 	counters   Counters
-	short      map[*nat.Lease]uint64 // flows without a port since the log named the member
+	short      map[shortage]uint64 // flows without a port since the log named the member
 	resetLimit limit
 	icmpLimit  limit
 }
@@ -81,13 +88,13 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		rules: o.Rules, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
 		counters:   newCounters(len(o.Rules)),
-		short:      make(map[*nat.Lease]uint64),
+		short:      make(map[shortage]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
 		icmpLimit:  newLimit(icmpPerSecond, icmpBurst),
 	}
 	ends := make([]conntrack.Rule, len(o.Rules))
 	for i, r := range o.Rules {
-		ends[i] = conntrack.Rule{Idle: r.Idle, Reset: r.Reset}
+		ends[i] = conntrack.Rule{Idle: r.Idle, UDPIdle: r.UDPIdle, Reset: r.Reset, Ask: r.Ask}
 	}
 	table, err := conntrack.New(o.MaxFlows, o.Timers, ends, o.Now())
 	if err != nil {
@@ -98,7 +105,8 @@ func New(o Options) (*Gateway, error) {
 		g.workers = append(g.workers, newWorker(g, p))
 	}
 	g.control = newControl(g, o.Control)
-	return g, nil
+	g.balance = newBalance(o.Pools)
+	return g, g.control.rebalance()
 }
 
 // Run forwards until ctx is done or a queue fails, and returns the first error.
@@ -135,13 +143,23 @@ func (g *Gateway) Close() {
 	g.table.Close()
 }
 
-// settle gives a flow's port back and counts its end.
+// resetReasons are why a flow that ended for a reason is reset.
+var resetReasons = [conntrack.NumReasons]ResetReason{
+	conntrack.Idle: ResetIdle, conntrack.Killed: ResetKilled, conntrack.Drained: ResetDrained,
+}
+
+// settle gives a flow's port back and counts its end, and the resets it is owed.
 func (g *Gateway) settle(e *conntrack.Ended) {
 	if lease := g.policy.Owner(e.Owner); lease != nil {
 		answers := e.Tuple[conntrack.Reply]
 		lease.Release(nat.Endpoint{Addr: answers.Dst, Port: answers.DstPort}, e.Tuple[conntrack.Original].SrcPort)
 	}
 	g.counters.Closed[e.Rule][conntrack.ProtocolIndex(e.Tuple[0].Proto)][e.Reason]++
+	if e.Reset {
+		sent := &g.counters.Resets[e.Rule][resetReasons[e.Reason]]
+		sent[conntrack.Original]++
+		sent[conntrack.Reply]++
+	}
 }
 
 // nextID returns an IP identification for a packet of the gateway's own.

@@ -83,4 +83,11 @@ func (l layout) segments(frame []byte, p *packet.Parsed) (n, largest int) {
 	return (p.Payload + size - 1) / size, p.Total - p.Payload + size
 }
 
+func sideOf(inside bool) nexthop.Side {
+	if inside {
+		return nexthop.Inside
+	}
+	return nexthop.Outside
+}
+
 func opposite(s nexthop.Side) nexthop.Side { return s ^ 1 }

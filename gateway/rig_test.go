@@ -100,9 +100,18 @@ func ssh() nat.InboundRule {
 	}
 }
 
+// lateOff has packets without a flow go unanswered.
+func lateOff(o *Options) {
+	for i := range o.Rules {
+		o.Rules[i].Late = false
+	}
+}
+
 func newPolicy(t testing.TB, out nat.OutboundRule, in ...nat.InboundRule) *nat.Policy {
 	t.Helper()
-	p, err := nat.NewPolicy([]packet.Addr{publicAddr, secondAddr}, []nat.OutboundRule{out}, in)
+	p, err := nat.NewPolicy(nat.Rules{
+		Frontends: []packet.Addr{publicAddr, secondAddr}, Outbound: []nat.OutboundRule{out}, Inbound: in,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,8 +137,8 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	o := Options{
 		MaxFlows: 1024, Policy: newPolicy(t, egress(), ssh()), Control: port, Workers: []Port{inside, outside},
 		Rules: []Rule{
-			{Name: "egress", Type: OutboundRule, Idle: testIdle, Reset: true},
-			{Name: "ssh", Type: InboundNATRule, Idle: testIdle, Reset: true},
+			{Name: "egress", Type: OutboundRule, Idle: testIdle, Reset: true, Late: true},
+			{Name: "ssh", Type: InboundNATRule, Idle: testIdle, Reset: true, Late: true},
 		},
 		Timers: conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
 		Now:    func() int64 { return r.clock },

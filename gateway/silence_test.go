@@ -71,7 +71,7 @@ func TestSilentEnds(t *testing.T) {
 	} {
 		for _, from := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
 			t.Run(c.name+"/from "+from.String(), func(t *testing.T) {
-				r := newRig(t)
+				r := newRig(t, lateOff)
 				p := c.make(r, from)
 				if s := r.flows()[0].State; s != c.state {
 					t.Fatalf("the flow is %v, want %v", s, c.state)
@@ -96,7 +96,7 @@ func TestSilentEnds(t *testing.T) {
 
 func TestNoResetUnlessTheRuleSaysSo(t *testing.T) {
 	for _, from := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
-		r := newRig(t, func(o *Options) { o.Rules[ruleEgress].Reset, o.Rules[ruleSSH].Reset = false, false })
+		r := newRig(t, lateOff, func(o *Options) { o.Rules[ruleEgress].Reset, o.Rules[ruleSSH].Reset = false, false })
 		p := r.dial(from, 1, 2)
 		p.talk(100)
 		r.sleep(testIdle * 51 / 50)

@@ -137,7 +137,7 @@ func TestTombstoneAnswersTheServersSYN(t *testing.T) {
 
 func TestTombstoneLife(t *testing.T) {
 	sides(t, func(t *testing.T, from nexthop.Side) {
-		r := newRig(t)
+		r := newRig(t, lateOff)
 		p := r.dial(from, 1, 2)
 		for len(r.sent[0]) == 0 {
 			r.sleep(50 * time.Millisecond)
@@ -169,7 +169,7 @@ func TestTombstoneAnswersAreLimited(t *testing.T) {
 
 // The port of a flow given up is free at once, for the same destination too.
 func TestPortIsFreeWhileTheTombstoneStands(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, lateOff)
 	old := make([]*pair, memberPorts)
 	for n := range old {
 		p := &pair{r: r, a: &end{local: tcpPort(n), remote: server}, b: &end{side: nexthop.Outside, local: server}}

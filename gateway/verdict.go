@@ -25,9 +25,10 @@ const (
 	DropProtocol     // a protocol or ICMP message that is not translated
 	DropFragment     // an IP fragment
 	DropICMPError    // an ICMP error
-	DropHairpin      // from the inside to a frontend
 	DropNotOurs      // from the outside, not to a frontend
 	DropNoFlow       // belongs to no flow and may not begin one
+	DropDenied       // the rule's access control list does not permit the client
+	DropNoBackend    // every backend of the rule is down
 	DropExhausted    // no SNAT port left
 	DropTableFull    // gateway.maxFlows reached
 	DropConflict     // another flow has the tuple that the answers would carry
@@ -45,8 +46,8 @@ const firstDrop = DropTruncated
 var verdictNames = [numVerdicts]string{
 	"forwarded", "answered", "reset", "left-to-host", "waiting",
 	"truncated", "not-ipv4", "bad-header", "bad-checksum", "bad-transport", "martian", "wrong-side",
-	"not-a-member", "no-rule", "protocol", "fragment", "icmp-error", "hairpin", "not-ours", "no-flow",
-	"snat-exhausted", "table-full", "tuple-conflict", "ttl-exceeded", "too-big", "no-route",
+	"not-a-member", "no-rule", "protocol", "fragment", "icmp-error", "not-ours", "no-flow",
+	"acl-denied", "no-backend", "snat-exhausted", "table-full", "tuple-conflict", "ttl-exceeded", "too-big", "no-route",
 	"unreachable", "unresolved",
 }
 

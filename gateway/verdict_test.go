@@ -108,18 +108,27 @@ var verdictCases = []verdictCase{
 	{want: DropFragment, name: "fragment", packet: packettest.Fragments(datagram(client, server), 28)[0]},
 	{want: DropICMPError, name: "ICMP error", from: nexthop.Outside,
 		packet: packettest.ICMPError(packettest.Error{Src: "192.0.2.1", Type: 3, Quote: datagram("203.0.113.5:5000", server)})},
-	{want: DropHairpin, name: "member to a frontend", packet: syn(client, "203.0.113.5:2222")},
 	{want: DropNotOurs, name: "from the outside to elsewhere", from: nexthop.Outside, packet: datagram(stranger, "192.0.2.1:53")},
 	{want: DropNotOurs, name: "from the outside to a member", from: nexthop.Outside, packet: datagram(stranger, client)},
 
 	{want: DropNoFlow, name: "stranger to a frontend", from: nexthop.Outside, packet: datagram(stranger, publicUDP)},
 	{want: DropNoFlow, name: "SNAT port of a frontend the host carries", from: nexthop.Outside, prepare: carryFrontend, packet: datagram(stranger, publicUDP)},
 	{want: DropNoFlow, name: "frontend without rules", from: nexthop.Outside, packet: syn(stranger, "203.0.113.6:443")},
-	{want: DropNoFlow, name: "ACK of no flow", packet: packettest.TCP(packettest.Segment{Src: client, Dst: server, Flags: packet.ACK})},
-	{want: DropNoFlow, name: "SYN|ACK of no flow", packet: packettest.TCP(packettest.Segment{Src: client, Dst: server, Flags: packet.SYN | packet.ACK})},
+	{want: DropNoFlow, name: "ACK of no flow", change: noLate, packet: packettest.TCP(packettest.Segment{Src: client, Dst: server, Flags: packet.ACK})},
+	{want: DropNoFlow, name: "SYN|ACK of no flow", change: noLate, packet: packettest.TCP(packettest.Segment{Src: client, Dst: server, Flags: packet.SYN | packet.ACK})},
 	{want: DropNoFlow, name: "echo reply of no flow", packet: packettest.EchoReply(packettest.Echo{Src: "10.0.0.10", Dst: "198.51.100.7", Ident: 5})},
-	{want: DropNoFlow, name: "ACK to a rule's port", from: nexthop.Outside,
+	{want: DropNoFlow, name: "ACK to a rule's port", from: nexthop.Outside, change: noLate,
 		packet: packettest.TCP(packettest.Segment{Src: stranger, Dst: "203.0.113.5:2222", Flags: packet.ACK})},
+	{want: DropNoFlow, name: "RST of no flow", packet: packettest.TCP(packettest.Segment{Src: client, Dst: server, Flags: packet.RST})},
+	{want: Reset, name: "ACK of no flow", packet: packettest.TCP(packettest.Segment{Src: client, Dst: server, Flags: packet.ACK}), back: 1},
+	{want: Reset, name: "ACK to a rule's port", from: nexthop.Outside, back: 1,
+		packet: packettest.TCP(packettest.Segment{Src: stranger, Dst: "203.0.113.5:2222", Flags: packet.ACK})},
+	{want: Reset, name: "answer of a rule's backend", back: 1,
+		packet: packettest.TCP(packettest.Segment{Src: "10.0.0.10:22", Dst: stranger, Flags: packet.ACK})},
+	{want: Reset, name: "answer to a SNAT port", from: nexthop.Outside, back: 1,
+		packet: packettest.TCP(packettest.Segment{Src: server, Dst: "203.0.113.5:1030", Flags: packet.ACK})},
+	{want: DropDenied, name: "client that the list does not permit", from: nexthop.Outside, change: denied, packet: syn(stranger, "203.0.113.5:2222")},
+	{want: DropNoBackend, name: "every backend is down", from: nexthop.Outside, change: backendless, packet: syn(stranger, "203.0.113.5:2222")},
 	{want: DropExhausted, name: "no port left", back: 1,
 		change:  ruleFor(func(o *nat.OutboundRule) { o.Ports = 8 }),
 		prepare: func(r *rig) { r.fill("10.0.0.10", 8) }, packet: datagram(client, server)},
@@ -145,6 +154,20 @@ var verdictCases = []verdictCase{
 				r.expect(Waiting, nexthop.Inside, datagram(client, server))
 			}
 		}, packet: datagram(client, server)},
+}
+
+func noLate(_ *testing.T, o *Options) { lateOff(o) }
+
+func denied(t *testing.T, o *Options) {
+	rule := ssh()
+	rule.ACL = nat.ACL{{Order: 100, Permit: true, Network: packettest.Addr("198.51.100.0"), Mask: packettest.Addr("255.255.255.0")}}
+	o.Policy = newPolicy(t, egress(), rule)
+}
+
+func backendless(t *testing.T, o *Options) {
+	rule := ssh()
+	rule.Pool = &nat.Pool{Name: "vms", Probe: "http", Rules: []uint16{ruleSSH}, Backends: []nat.Backend{{Addr: memberAddr}}}
+	o.Policy, o.Pools = newPolicy(t, egress(), rule), []*nat.Pool{rule.Pool}
 }
 
 func flip(b []byte, at int) []byte {

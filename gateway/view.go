@@ -89,21 +89,26 @@ func (g *Gateway) copyFlows(cursor uint32, buf *[]conntrack.Flow) (next uint32) 
 // Kill ends the living flows that match, ESTABLISHED TCP with RST to both ends,
 // and returns how many. match is called without the lock held.
 func (g *Gateway) Kill(match func(*conntrack.Flow) bool) (killed int, err error) {
+	return g.giveUp(match, conntrack.Killed)
+}
+
+// giveUp ends the living flows that match, slice by slice.
+func (g *Gateway) giveUp(match func(*conntrack.Flow) bool, why conntrack.Reason) (n int, err error) {
 	buf := make([]conntrack.Flow, 0, slice)
 	for cursor := uint32(0); ; {
 		next := g.copyFlows(cursor, &buf)
-		ended := g.end(buf, match)
-		killed += len(ended)
-		if err := g.control.resetAll(ended, ResetKilled); err != nil {
-			return killed, err
+		ended := g.end(buf, match, why)
+		n += len(ended)
+		if err := g.control.resetAll(ended); err != nil {
+			return n, err
 		}
 		if cursor = next; cursor == 0 {
-			return killed, nil
+			return n, nil
 		}
 	}
 }
 
-func (g *Gateway) end(flows []conntrack.Flow, match func(*conntrack.Flow) bool) (ended []conntrack.Ended) {
+func (g *Gateway) end(flows []conntrack.Flow, match func(*conntrack.Flow) bool, why conntrack.Reason) (ended []conntrack.Ended) {
 	var doomed []conntrack.ID
 	for i := range flows {
 		if match(&flows[i]) {
@@ -114,9 +119,8 @@ func (g *Gateway) end(flows []conntrack.Flow, match func(*conntrack.Flow) bool) 
 	defer g.mu.Unlock()
 	for _, id := range doomed {
 		if ref, ok := g.table.Find(id); ok {
-			e := g.table.End(ref, conntrack.Killed, g.now())
+			e := g.table.End(ref, why, g.now())
 			g.settle(&e)
-			g.countResets(&e, ResetKilled)
 			ended = append(ended, e)
 		}
 	}

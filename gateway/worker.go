@@ -99,7 +99,7 @@ func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
 		known = known && w.along(ref)
 	}
 	if w.port.Tunnel {
-		from = w.sender(ref, known)
+		from = w.sideOf(&w.p.Tuple, ref, known)
 	}
 	switch {
 	case !w.p.Kind.Translatable():
@@ -120,35 +120,31 @@ func (w *worker) along(ref conntrack.Ref) bool {
 	return w.p.Kind != packet.KindEchoReply || ref.Direction() == conntrack.Reply
 }
 
-// sender tells the side of a packet that came through the tunnel, where both meet:
-// that of its flow; without one it comes from the outside if it is to a frontend
-// and not from a pool member.
-func (w *worker) sender(ref conntrack.Ref, known bool) nexthop.Side {
-	outside := w.policy.IsFrontend(w.p.Dst) && !w.policy.IsMember(w.p.Src)
+// sideOf tells the side of a packet that came through the tunnel, where both meet:
+// that of its flow; without one it comes from the outside if it is to a public
+// frontend and not from a pool member.
+func (g *Gateway) sideOf(t *packet.Tuple, ref conntrack.Ref, known bool) nexthop.Side {
 	if known {
-		outside = !w.table.FromInside(ref)
+		return sideOf(g.table.FromInside(ref))
 	}
-	if outside {
-		return nexthop.Outside
-	}
-	return nexthop.Inside
+	return sideOf(!g.policy.IsFrontend(t.Dst) || g.policy.IsInternal(t.Dst) || g.policy.IsMember(t.Src))
 }
 
 // forward sends a packet of a known flow on its way. Nothing is noted of a
 // packet that can't go.
 func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now int64) Verdict {
-	rewrite, to := w.table.Rewrite(ref), opposite(from)
-	hop, v := w.way(frame, rewrite.Dst, from, now)
+	dst, inside := w.table.Course(ref)
+	to := sideOf(inside)
+	hop, v := w.way(frame, dst, from, to, now)
 	if v.Drop() {
 		return v
 	}
-	if v == Waiting && !w.waiting.fits(len(frame), rewrite.Dst) {
+	if v == Waiting && !w.waiting.fits(len(frame), dst) {
 		return DropUnresolved
 	}
 	n, _ := w.layout.segments(frame, &w.p)
 	w.table.Observe(ref, &w.p, n, now)
-	dst := rewrite.Dst
-	rewrite.Apply(frame[w.layout.headroom:], &w.p, w.layout.partial(frame, &w.p), w.hop)
+	w.table.Rewrite(ref).Apply(frame[w.layout.headroom:], &w.p, w.layout.partial(frame, &w.p), w.hop)
 	frame = frame[:w.layout.headroom+w.p.Total]
 	if v == Waiting {
 		return w.wait(frame, dst, to, now)
@@ -158,13 +154,13 @@ func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now
 	return Forwarded
 }
 
-// way returns the next hop of the packet at hand to dst on the other side, if it
+// way returns the next hop of the packet at hand to dst on the side out, if it
 // is known, and whether the packet can go there. The sender is told why not.
-func (w *worker) way(frame []byte, dst packet.Addr, from nexthop.Side, now int64) (*nexthop.Hop, Verdict) {
+func (w *worker) way(frame []byte, dst packet.Addr, from, out nexthop.Side, now int64) (*nexthop.Hop, Verdict) {
 	if w.expires() {
 		return nil, w.timeExceeded(frame, from, now)
 	}
-	hop, status := w.port.Router.Hop(dst, opposite(from))
+	hop, status := w.port.Router.Hop(dst, out)
 	if status != nexthop.Resolved {
 		v := statusVerdict[status]
 		if v.Drop() {

@@ -16,13 +16,15 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/packet"
+	"tidegate/probe"
 )
 
-// Options is everything a Collector is made of. Only Frontends and Drops may be nil.
+// Options is everything a Collector is made of. Only Frontends, Drops and Probes may be nil.
 type Options struct {
 	Gateway   *gateway.Gateway
 	Frontends map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
 	Datapath  string                   // the one in use
+	Probes    func() []probe.Status    // what is known of each probe's targets
 	Drops     func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
 }
 

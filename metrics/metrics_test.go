@@ -64,15 +64,17 @@ const spread = 64000 + 8 // a lease of that size takes all of one address and so
 
 func newPolicy(t *testing.T) *nat.Policy {
 	t.Helper()
-	p, err := nat.NewPolicy([]packet.Addr{public, block[0], block[1]},
-		[]nat.OutboundRule{
+	p, err := nat.NewPolicy(nat.Rules{
+		Frontends: []packet.Addr{public, block[0], block[1]},
+		Outbound: []nat.OutboundRule{
 			{Rule: 0, Name: "egress", Protocols: []packet.Protocol{packet.TCP, packet.UDP}, Frontends: []packet.Addr{public},
 				Members: []packet.Addr{packettest.Addr("10.0.0.10"), packettest.Addr("10.0.0.11")}, Ports: 16},
 			{Rule: 1, Name: "wide", Protocols: []packet.Protocol{packet.TCP}, Frontends: block,
 				Members: []packet.Addr{packettest.Addr("10.0.0.20")}, Ports: spread},
 		},
-		[]nat.InboundRule{{Rule: 2, Name: "ssh", Protocol: packet.TCP,
-			Frontend: nat.Endpoint{Addr: public, Port: 2222}, Backend: nat.Endpoint{Addr: packettest.Addr("10.0.0.10"), Port: 22}}})
+		Inbound: []nat.InboundRule{{Rule: 2, Name: "ssh", Protocol: packet.TCP,
+			Frontend: nat.Endpoint{Addr: public, Port: 2222}, Backend: nat.Endpoint{Addr: packettest.Addr("10.0.0.10"), Port: 22}}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,10 +33,11 @@ type Tracker interface {
 }
 
 // Lease is the ports that one pool member owns for one protocol. No other
-// member can use them up, and their use can be laid at its door.
+// member can use them up, and their use can be laid at its door. Those of a
+// frontend for hairpin flows are anybody's.
 type Lease struct {
 	Rule     uint16
-	Member   packet.Addr
+	Member   packet.Addr // 0: anybody's
 	Protocol packet.Protocol
 	Blocks   []PortBlock
 	Failed   uint64   // flows that got no port
@@ -91,23 +92,34 @@ func (l *Lease) Opened() (n uint64) {
 // source is the member. evict tells that a spent flow has the port for this
 // destination and must be ended first. false: no port is left for it.
 func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
-	if l.flows == nil {
-		l.flows = make([]uint32, l.total)
-		l.mappings = make(map[uint16]mapping)
-		l.full = make(map[Endpoint]int64)
-	}
-	i := -1
-	if l.Protocol == packet.TCP {
-		i, evict = l.searchTCP(t, seq, tr, now)
-	} else {
-		i = l.mapPort(t.SrcPort)
-	}
+	i, evict := l.find(t, seq, tr, now)
 	if i < 0 {
 		l.Failed++
 		l.Refused = Endpoint{t.Dst, t.DstPort}
 		return Endpoint{}, false, false
 	}
 	return l.endpoint(i), evict, true
+}
+
+// Offer returns an endpoint that Allocate might give that flow now; false: it has none.
+func (l *Lease) Offer(t *packet.Tuple, tr Tracker, now int64) (ext Endpoint, ok bool) {
+	i, _ := l.find(t, 0, tr, now)
+	if i < 0 {
+		return Endpoint{}, false
+	}
+	return l.endpoint(i), true
+}
+
+func (l *Lease) find(t *packet.Tuple, seq uint32, tr Tracker, now int64) (i int, evict bool) {
+	if l.flows == nil {
+		l.flows = make([]uint32, l.total)
+		l.mappings = make(map[uint16]mapping)
+		l.full = make(map[Endpoint]int64)
+	}
+	if l.perDestination() {
+		return l.search(t, seq, tr, now)
+	}
+	return l.mapPort(t.SrcPort), false
 }
 
 // Hold counts one more flow on an endpoint that Allocate returned, for the flow
@@ -120,7 +132,7 @@ func (l *Lease) Hold(ext Endpoint, internal uint16) {
 	}
 	l.flows[i]++
 	b.Opened++
-	if l.Protocol != packet.TCP {
+	if !l.perDestination() {
 		m := l.mappings[internal]
 		l.mappings[internal] = mapping{int32(i), m.flows + 1}
 	}
@@ -134,7 +146,7 @@ func (l *Lease) Release(ext Endpoint, internal uint16) {
 		l.used--
 		b.Used--
 	}
-	if l.Protocol == packet.TCP {
+	if l.perDestination() {
 		return
 	}
 	if m := l.mappings[internal]; m.flows > 1 {
@@ -197,8 +209,13 @@ func (l *Lease) sameFrontend(first int) (n int) {
 	return n
 }
 
-// searchTCP looks at every port once. A port without any flow needs no question.
-func (l *Lease) searchTCP(t *packet.Tuple, seq uint32, tr Tracker, now int64) (found int, evict bool) {
+// perDestination says whether a port serves as many flows as there are destinations,
+// instead of one endpoint of the member's. For anybody's ports there is no REQ-1
+// to keep: which of them a backend sees makes no difference to anyone outside.
+func (l *Lease) perDestination() bool { return l.Protocol == packet.TCP || l.Member == 0 }
+
+// search looks at every port once. A port without any flow needs no question.
+func (l *Lease) search(t *packet.Tuple, seq uint32, tr Tracker, now int64) (found int, evict bool) {
 	remote := Endpoint{t.Dst, t.DstPort}
 	if now < l.full[remote] {
 		return -1, false

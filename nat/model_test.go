@@ -41,10 +41,10 @@ func newModel(t *rapid.T) *model {
 	for range rapid.IntRange(0, 3).Draw(t, "rules") {
 		in = append(in, inbound(frontends[0], rapid.Uint16Range(1000, 1100).Draw(t, "port"), packet.TCP))
 	}
-	p, err := nat.NewPolicy(frontends, []nat.OutboundRule{rule}, in)
+	p, err := nat.NewPolicy(nat.Rules{Frontends: frontends, Outbound: []nat.OutboundRule{rule}, Inbound: in})
 	if err != nil {
 		rule.Ports = 16
-		if p, err = nat.NewPolicy(frontends, []nat.OutboundRule{rule}, in); err != nil {
+		if p, err = nat.NewPolicy(nat.Rules{Frontends: frontends, Outbound: []nat.OutboundRule{rule}, Inbound: in}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,26 +16,32 @@ type OutboundRule struct {
 	Ports     int // each member's, a multiple of BlockSize, per protocol
 }
 
-// InboundRule sends one port of a frontend address to a backend.
-type InboundRule struct {
-	Rule     uint16
-	Name     string
-	Protocol packet.Protocol
-	Frontend Endpoint
-	Backend  Endpoint
-}
-
-type frontendPort struct {
-	Endpoint
-	protocol packet.Protocol
+// Rules is everything that a Policy is made of.
+type Rules struct {
+	Frontends []packet.Addr // public ones, answered on the outside
+	Internal  []packet.Addr // and internal ones, on the inside
+	Members   []packet.Addr // of all pools, with or without an outbound rule
+	Outbound  []OutboundRule
+	Inbound   []InboundRule
+	Instances []Instance // their public addresses need not be among Frontends, nor their backends among Members
 }
 
 // Policy is the rules, ready to be asked.
 type Policy struct {
-	frontends map[packet.Addr]bool // true: its ports are given out for SNAT
+	inbound
+	frontends map[packet.Addr]frontend
+	reserved  map[packet.Addr]map[int]bool // by frontend, the blocks that inbound rules' ports fall in
 	leases    []*Lease
 	members   map[packet.Addr]*member
-	inbound   map[frontendPort]*InboundRule
+	hairpins  map[frontendPort]uint32 // owner numbers, by frontend address and protocol
+	runs      []run                   // whose TCP ports are whose, in ascending order
+}
+
+// frontend is what is known of an address that the gateway answers for.
+type frontend struct {
+	internal bool
+	snat     bool // its ports are given out for SNAT
+	served   bool // it has inbound rules
 }
 
 // member holds for TCP, UDP and ICMP the index into Policy.leases, plus one.
@@ -53,47 +59,68 @@ func (m *member) lease(proto packet.Protocol) *uint32 {
 
 // NewPolicy deals every member its ports. The rules come validated; what still
 // can't be dealt out is an error that names the rule.
-func NewPolicy(frontends []packet.Addr, outbound []OutboundRule, inbound []InboundRule) (*Policy, error) {
+func NewPolicy(r Rules) (*Policy, error) {
 	p := &Policy{
-		frontends: make(map[packet.Addr]bool),
+		inbound:   newInbound(r.Inbound, r.Instances),
+		frontends: make(map[packet.Addr]frontend),
+		reserved:  make(map[packet.Addr]map[int]bool),
 		members:   make(map[packet.Addr]*member),
-		inbound:   make(map[frontendPort]*InboundRule),
+		hairpins:  make(map[frontendPort]uint32),
 	}
-	for _, a := range frontends {
-		p.frontends[a] = false
+	p.addAddresses(&r)
+	for i := range r.Inbound {
+		p.serve(r.Inbound[i].Frontend)
 	}
-	reserved := make(map[packet.Addr]map[int]bool)
-	for i := range inbound {
-		r := &inbound[i]
-		p.inbound[frontendPort{r.Frontend, r.Protocol}] = r
-		reserve(reserved, r.Frontend)
-	}
-	for i := range outbound {
-		if err := p.deal(&outbound[i], reserved); err != nil {
+	for i := range r.Outbound {
+		if err := p.deal(&r.Outbound[i]); err != nil {
 			return nil, err
 		}
 	}
+	p.indexPorts()
 	return p, nil
 }
 
-func reserve(reserved map[packet.Addr]map[int]bool, e Endpoint) {
+func (p *Policy) addAddresses(r *Rules) {
+	for _, a := range r.Frontends {
+		p.frontends[a] = frontend{}
+	}
+	for _, a := range r.Internal {
+		p.frontends[a] = frontend{internal: true}
+	}
+	for _, a := range r.Members {
+		p.members[a] = new(member)
+	}
+	for _, i := range r.Instances {
+		p.frontends[i.Public] = frontend{}
+		p.members[i.Backend] = new(member)
+	}
+}
+
+// serve notes an inbound rule's endpoint, and keeps the block that its port falls
+// in from being given out.
+func (p *Policy) serve(e Endpoint) {
+	f := p.frontends[e.Addr]
+	f.served = true
+	p.frontends[e.Addr] = f
 	if !inRange(e.Port) {
 		return
 	}
-	if reserved[e.Addr] == nil {
-		reserved[e.Addr] = make(map[int]bool)
+	if p.reserved[e.Addr] == nil {
+		p.reserved[e.Addr] = make(map[int]bool)
 	}
-	reserved[e.Addr][blockOf(e.Port)] = true
+	p.reserved[e.Addr][blockOf(e.Port)] = true
 }
 
-func (p *Policy) deal(r *OutboundRule, reserved map[packet.Addr]map[int]bool) error {
+func (p *Policy) deal(r *OutboundRule) error {
 	if r.Ports < BlockSize || r.Ports%BlockSize != 0 {
 		return fmt.Errorf("nat: rule %s: %d ports for each member is not a multiple of %d", r.Name, r.Ports, BlockSize)
 	}
 	for _, a := range r.Frontends {
-		p.frontends[a] = true
+		f := p.frontends[a]
+		f.snat = true
+		p.frontends[a] = f
 	}
-	stock := inventory{frontends: r.Frontends, reserved: reserved}
+	stock := inventory{frontends: r.Frontends, reserved: p.reserved}
 	for _, addr := range r.Members {
 		blocks, ok := stock.take(r.Ports)
 		if !ok {
@@ -130,19 +157,13 @@ func (p *Policy) IsFrontend(a packet.Addr) bool {
 	return ok
 }
 
-// Owns says whether a port of a frontend is among those given out for SNAT.
-func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
-	return p.frontends[frontend] && inRange(port)
-}
+// IsInternal says whether that frontend is answered on the inside, and only there.
+func (p *Policy) IsInternal(a packet.Addr) bool { return p.frontends[a].internal }
 
-// AddMembers makes inside addresses known that are in a pool, with or without an
-// outbound rule.
-func (p *Policy) AddMembers(all []packet.Addr) {
-	for _, a := range all {
-		if p.members[a] == nil {
-			p.members[a] = new(member)
-		}
-	}
+// Owns says whether a port of a frontend is among those given out.
+func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
+	f := p.frontends[frontend]
+	return f.snat && inRange(port) || f.served && f.hairpin().has(port)
 }
 
 // IsMember says whether that inside address is in a pool.
@@ -162,11 +183,6 @@ func (p *Policy) Outbound(member packet.Addr, proto packet.Protocol) (*Lease, ui
 	return p.leases[owner-1], owner
 }
 
-// Inbound returns the rule for a new flow to a frontend's port, or nil.
-func (p *Policy) Inbound(to Endpoint, proto packet.Protocol) *InboundRule {
-	return p.inbound[frontendPort{to, proto}]
-}
-
 // Owner returns the lease with that owner number, nil for 0.
 func (p *Policy) Owner(owner uint32) *Lease {
 	if owner == 0 {
@@ -175,5 +191,6 @@ func (p *Policy) Owner(owner uint32) *Lease {
 	return p.leases[owner-1]
 }
 
-// Leases returns all leases. They belong to the Policy.
+// Leases returns all leases, those of frontends for hairpin flows too. They belong
+// to the Policy.
 func (p *Policy) Leases() []*Lease { return p.leases }

@@ -25,7 +25,7 @@ func inbound(frontend packet.Addr, port uint16, proto packet.Protocol) nat.Inbou
 
 func policy(t testing.TB, frontends []packet.Addr, out []nat.OutboundRule, in []nat.InboundRule) *nat.Policy {
 	t.Helper()
-	p, err := nat.NewPolicy(frontends, out, in)
+	p, err := nat.NewPolicy(nat.Rules{Frontends: frontends, Outbound: out, Inbound: in})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestNewPolicyErrors(t *testing.T) {
 		{"half a block", []nat.OutboundRule{egress([]packet.Addr{public}, members(1), 12)}, nil, "12 ports"},
 		{"a negative number", []nat.OutboundRule{egress([]packet.Addr{public}, members(1), -8)}, nil, "-8 ports"},
 	} {
-		_, err := nat.NewPolicy([]packet.Addr{public}, c.out, c.in)
+		_, err := nat.NewPolicy(nat.Rules{Frontends: []packet.Addr{public}, Outbound: c.out, Inbound: c.in})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "nat: rule ") {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
@@ -173,7 +173,8 @@ func TestLookups(t *testing.T) {
 			t.Errorf("%v: %v, want %v", a, got, want)
 		}
 	}
-	for port, want := range map[uint16]bool{0: false, 1023: false, 1024: true, 65023: true, 65024: false, 65535: false} {
+	// Above the SNAT ports are those for hairpin flows, of frontends with inbound rules.
+	for port, want := range map[uint16]bool{0: false, 1023: false, 1024: true, 65023: true, 65024: true, 65535: true} {
 		if p.Owns(public, port) != want {
 			t.Errorf("port %d is given out: %v", port, !want)
 		}

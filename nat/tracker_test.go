@@ -85,10 +85,10 @@ func (tr *tracker) close(l *nat.Lease, f flow) {
 // newLease is one member's, of so many ports from 1024 on.
 func newLease(t testing.TB, proto packet.Protocol, ports int) *nat.Lease {
 	t.Helper()
-	p, err := nat.NewPolicy([]packet.Addr{public}, []nat.OutboundRule{{
+	p, err := nat.NewPolicy(nat.Rules{Frontends: []packet.Addr{public}, Outbound: []nat.OutboundRule{{
 		Rule: 3, Name: "egress", Protocols: []packet.Protocol{proto},
 		Frontends: []packet.Addr{public}, Members: []packet.Addr{member}, Ports: ports,
-	}}, nil)
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type Segment struct {
 	Tuple
 	Seq, Ack uint32
 	Flags    uint8
+	Window   uint16 // not scaled; 0 for a RST, of which nobody reads it
 	ID       uint16 // IP identification
 }
 
@@ -29,7 +30,7 @@ type Segment struct {
 const SegmentLen = ipv4HeaderLen + tcpHeaderLen
 
 // PutSegment writes s with valid checksums to b, which must hold SegmentLen
-// bytes. The window is zero, the TTL 64, don't-fragment is set.
+// bytes. The TTL is 64, don't-fragment is set.
 func PutSegment(b []byte, s *Segment) {
 	b = b[:SegmentLen]
 	clear(b)
@@ -41,6 +42,7 @@ func PutSegment(b []byte, s *Segment) {
 	binary.BigEndian.PutUint32(t[8:], s.Ack)
 	t[12] = tcpHeaderLen / 4 << 4
 	t[13] = s.Flags
+	binary.BigEndian.PutUint16(t[14:], s.Window)
 	c := ^fold(partialSum(t) + pseudoSum(s.Src, s.Dst, TCP, len(t)))
 	binary.BigEndian.PutUint16(t[16:], c)
 }

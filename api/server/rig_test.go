@@ -98,18 +98,18 @@ func (r *everywhere) Address(nexthop.Side) packet.Addr { return 0 }
 func testPolicy(t *testing.T) *nat.Policy {
 	t.Helper()
 	addr := packettest.Addr
-	p, err := nat.NewPolicy(
-		[]packet.Addr{addr("203.0.113.5"), addr("203.0.113.6"), addr("203.0.113.64"), addr("203.0.113.65")},
-		[]nat.OutboundRule{
+	p, err := nat.NewPolicy(nat.Rules{
+		Frontends: []packet.Addr{addr("203.0.113.5"), addr("203.0.113.6"), addr("203.0.113.64"), addr("203.0.113.65")},
+		Outbound: []nat.OutboundRule{
 			{Rule: 0, Name: "egress", Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP},
 				Frontends: []packet.Addr{addr("203.0.113.5")}, Members: []packet.Addr{addr("10.0.0.10"), addr("10.0.0.11")}, Ports: 16},
 			{Rule: 1, Name: "wide", Protocols: []packet.Protocol{packet.TCP},
 				Frontends: []packet.Addr{addr("203.0.113.6"), addr("203.0.113.64"), addr("203.0.113.65")},
 				Members:   []packet.Addr{addr("10.0.0.20")}, Ports: 2*64000 + 8},
 		},
-		[]nat.InboundRule{{Rule: 2, Name: "ssh", Protocol: packet.TCP,
+		Inbound: []nat.InboundRule{{Rule: 2, Name: "ssh", Protocol: packet.TCP,
 			Frontend: nat.Endpoint{Addr: addr("203.0.113.5"), Port: 2222}, Backend: nat.Endpoint{Addr: addr("10.0.0.10"), Port: 22}}},
-	)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

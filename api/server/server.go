@@ -25,13 +25,15 @@ import (
 
 	"tidegate/gateway"
 	"tidegate/packet"
+	"tidegate/probe"
 )
 
-// Options is everything a Server is made of. Only Frontends and Drops may be nil.
+// Options is everything a Server is made of. Only Frontends, Drops and Probes may be nil.
 type Options struct {
 	Gateway        *gateway.Gateway
 	Frontends      map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
 	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason
+	Probes         func() []probe.Status    // what is known of each probe's targets
 	Version        string
 	Datapath       string
 	DatapathReason string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"tidegate/config"
 	"tidegate/gateway"
 	"tidegate/nexthop"
+	"tidegate/packet"
 	"tidegate/packetio"
 )
 
@@ -26,6 +28,7 @@ type datapath struct {
 	workers []gateway.Port
 	control gateway.Port
 	changed <-chan struct{}
+	source  func() netip.Addr // the gateway's own address inside, for probes
 	queues  []interface{ Stats() packetio.Stats }
 	run     []func(context.Context) error // beside the gateway, until ctx is done
 	undo
@@ -115,13 +118,24 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	if err := d.openSockets([2]string{inside, outside}, readers(c), table); err != nil {
 		return nil, err
 	}
-	table.Answer(nexthop.Outside, prefixes(c))
+	for _, side := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
+		table.Answer(side, answered(c, side))
+	}
 	d.changed = table.Changed()
+	d.source = func() netip.Addr { return own(table.Snapshot().Link(nexthop.Inside).Address) }
 	if d.guard, err = nexthop.InstallGuard(p.guard(c)); err != nil {
 		return nil, err
 	}
 	d.run = []func(context.Context) error{table.Run, func(ctx context.Context) error { return d.guard.Watch(ctx, log) }}
 	return d, nil
+}
+
+// own is an address of the gateway's; the zero Addr where it has none.
+func own(a packet.Addr) netip.Addr {
+	if a == 0 {
+		return netip.Addr{}
+	}
+	return a.Netip()
 }
 
 // unguard takes the guard down at the end, unless the gateway failed: then it may

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"tidegate/config"
@@ -13,7 +15,10 @@ import (
 // openTUNPath makes the TUN device; what leads packets into it is the operator's
 // (printRoutes says how), so the guard is too: a blackhole behind every route.
 func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err error) {
-	d := &datapath{name: config.DatapathTUN}
+	if rule := floatingRule(c); rule != "" {
+		return nil, fmt.Errorf("rule %s has enableFloatingIP, which hands frames to a backend by its link-layer address; use datapath packet", rule)
+	}
+	d := &datapath{name: config.DatapathTUN, source: func() netip.Addr { return addressOf(c.Gateway.Inside.Name) }}
 	defer d.onError(&err)
 	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: readers(c)})
 	if err != nil {
@@ -33,6 +38,21 @@ func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err er
 		d.workers = append(d.workers, port)
 	}
 	return d, nil
+}
+
+// floatingRule returns the name of a rule with direct server return, or "".
+func floatingRule(c *config.Config) string {
+	for _, r := range c.LoadBalancingRules {
+		if r.EnableFloatingIP {
+			return r.Name
+		}
+	}
+	for _, r := range c.NATRules() {
+		if r.EnableFloatingIP {
+			return r.Name
+		}
+	}
+	return ""
 }
 
 func tunnelPort(w gateway.Writer) gateway.Port {

@@ -18,7 +18,7 @@ const backstop = 4278198272
 // keep them from passing by while the gateway is away.
 func printRoutes(w io.Writer, c *config.Config) error {
 	inside, outside := orElse(c.Gateway.Inside.Name, "INSIDE"), orElse(c.Gateway.Outside.Name, "OUTSIDE")
-	tun, own := c.Gateway.TUN.Name, addressOf(outside)
+	tun := c.Gateway.TUN.Name
 	p := &printer{w: w}
 	p.line("sysctl net.ipv4.ip_forward=1")
 	p.line("ip rule add iif %s lookup 100 pref 100;  ip route add blackhole default table 100 metric %d     # nothing passes while the gateway is away", inside, backstop)
@@ -29,25 +29,39 @@ func printRoutes(w io.Writer, c *config.Config) error {
 	p.line("# once ready")
 	p.line("sysctl net.ipv4.conf.%s.accept_local=1", tun)
 	p.line("ip route add default dev %s table 100", tun)
-	for f := range frontendAddresses(c) {
+	for f, internal := range frontendAddresses(c) {
+		if internal { // not to be reached from the outside; inside, ARP is answered for it
+			p.line("ip neigh add proxy %v dev %s", f, inside)
+			p.line("ip route add %v/32 dev %s src %s", f, tun, ownAddress(inside))
+			continue
+		}
 		p.line("ip route add %v/32 dev %s table 101", f, tun)
-		p.line("ip route add %v/32 dev %s src %s", f, tun, own)
+		p.line("ip route add %v/32 dev %s src %s", f, tun, ownAddress(outside))
 	}
 	return p.err
 }
 
-// addressOf returns the interface's own IPv4 address, or a word that asks for it
-// where the file is read on another machine.
-func addressOf(name string) string {
+// ownAddress is an interface's own address, or a word that asks for it where the
+// file is read on another machine.
+func ownAddress(name string) string {
+	if a := addressOf(name); a.IsValid() {
+		return a.String()
+	}
+	return "ADDRESS-OF-" + name
+}
+
+// addressOf returns the interface's own IPv4 address, the zero Addr if it has none
+// or is on another machine.
+func addressOf(name string) netip.Addr {
 	if i, err := net.InterfaceByName(name); err == nil {
 		addrs, _ := i.Addrs()
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				return p.Addr().String()
+				return p.Addr()
 			}
 		}
 	}
-	return "ADDRESS-OF-" + name
+	return netip.Addr{}
 }
 
 func orElse(s, other string) string {
@@ -57,13 +71,20 @@ func orElse(s, other string) string {
 	return s
 }
 
-func frontendAddresses(c *config.Config) iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
+// frontendAddresses yields every address that the gateway answers for, and whether
+// it does so on the inside.
+func frontendAddresses(c *config.Config) iter.Seq2[netip.Addr, bool] {
+	return func(yield func(netip.Addr, bool) bool) {
 		for _, f := range c.FrontendIPConfigurations {
 			for a := range f.Addresses() {
-				if !yield(a) {
+				if !yield(a, f.Internal()) {
 					return
 				}
+			}
+		}
+		for _, i := range c.InstancePublicIPs {
+			if !yield(i.PublicIPAddress, false) {
+				return
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func newRun() *cobra.Command {
 			if routes {
 				return printRoutes(cmd.OutOrStdout(), c)
 			}
-			return run(cmd.Context(), c, newLog(c.Log))
+			return run(cmd.Context(), file, c, newLog(c.Log))
 		},
 	}
 	configFlag(cmd, &file)
@@ -53,7 +53,7 @@ func newLog(c config.Log) *slog.Logger {
 
 // run takes what the gateway needs from the host, step by step, forwards, and
 // gives everything back in reverse, also when a step fails.
-func run(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
+func run(ctx context.Context, file string, c *config.Config, log *slog.Logger) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go; forwarding goes on
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -70,7 +70,7 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	taken.add(func() error { return closeAll(listeners) })
-	s := &service{config: c, plan: newPlan(c), log: log}
+	s := &service{config: c, plan: newPlan(c), file: file, log: log}
 	if s.path, err = openDatapath(c, s.plan, log); err != nil {
 		return err
 	}
@@ -81,6 +81,9 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	taken.add(func() error { s.gateway.Close(); return nil })
+	if s.checks, err = newChecks(s.plan, s.gateway, s.path.source, log); err != nil {
+		return err
+	}
 	return s.serve(ctx, listeners, hup)
 }
 
@@ -95,14 +98,13 @@ func closeAll(listeners []net.Listener) error {
 }
 
 func newGateway(c *config.Config, p *plan, path *datapath, log *slog.Logger) (*gateway.Gateway, error) {
-	policy, err := nat.NewPolicy(p.frontends, p.outbound, p.inbound)
+	policy, err := nat.NewPolicy(p.nat)
 	if err != nil {
 		return nil, err
 	}
-	policy.AddMembers(p.members)
 	start := time.Now()
 	return gateway.New(gateway.Options{
-		MaxFlows: c.Gateway.MaxFlows, Timers: p.timers, Rules: p.rules, Policy: policy,
+		MaxFlows: c.Gateway.MaxFlows, Timers: p.timers, Rules: p.rules, Policy: policy, Pools: p.pools,
 		Workers: path.workers, Control: path.control, Changed: path.changed,
 		Now: func() int64 { return int64(time.Since(start)) }, Log: log,
 	})

@@ -25,6 +25,8 @@ type service struct {
 	plan    *plan
 	path    *datapath
 	gateway *gateway.Gateway
+	checks  *checks
+	file    string // of the configuration
 	ready   atomic.Bool
 	log     *slog.Logger
 }
@@ -37,6 +39,7 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 	for _, run := range s.path.run {
 		group.Go(func() error { return run(ctx) })
 	}
+	group.Go(func() error { return s.checks.run(ctx) })
 	group.Go(func() error { return s.hangups(ctx, hup) })
 	if ctx.Err() == nil {
 		s.announce()
@@ -54,13 +57,13 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 func (s *service) announce() {
 	s.ready.Store(true)
 	newLog(config.Log{Level: "info", Format: s.config.Log.Format}).Info("ready",
-		"datapath", s.path.name, "rules", len(s.plan.rules), "frontends", len(s.plan.frontends))
+		"datapath", s.path.name, "rules", len(s.plan.rules), "frontends", len(s.plan.names))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // nobody to tell unless systemd started us
 }
 
 func (s *service) server() *server.Server {
 	return server.New(server.Options{
-		Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Version: version,
+		Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.status, Version: version,
 		Datapath: string(s.path.name), DatapathReason: s.path.why, Started: time.Now(),
 		Ready: func() error {
 			if !s.ready.Load() {
@@ -69,20 +72,8 @@ func (s *service) server() *server.Server {
 			return nil
 		},
 		Metrics: metrics.Handler(metrics.Options{
-			Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Datapath: string(s.path.name),
+			Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.status, Datapath: string(s.path.name),
 		}),
 		Log: s.log,
 	})
-}
-
-// hangups keeps a SIGHUP, which will reload one day, from ending the gateway.
-func (s *service) hangups(ctx context.Context, hup <-chan os.Signal) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hup:
-			s.log.Warn("SIGHUP ignored: this version does not reload; restart it to use a changed configuration")
-		}
-	}
 }

@@ -33,7 +33,7 @@ func wire(t *testing.T) (*config.Config, *plan) {
 // A frontend of one address may be written as a prefix.
 func TestInboundRuleOnAPrefixOfOne(t *testing.T) {
 	_, p := wire(t)
-	policy, err := nat.NewPolicy(p.frontends, p.outbound, p.inbound)
+	policy, err := nat.NewPolicy(p.nat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestInboundRuleOnAPrefixOfOne(t *testing.T) {
 
 func TestPlanOfAnOutboundRule(t *testing.T) {
 	_, p := wire(t)
-	r := p.outbound[0]
+	r := p.nat.Outbound[0]
 	if len(r.Frontends) != 4 || len(r.Members) != 3 || r.Ports != 64 || len(r.Protocols) != 1 || r.Protocols[0] != packet.UDP {
 		t.Errorf("the rule is %+v", r)
 	}
@@ -61,7 +61,7 @@ func TestGuardOfPrefixes(t *testing.T) {
 	if len(g.Frontends) != 2 || g.Frontends[0].Outbound || !g.Frontends[1].Outbound {
 		t.Errorf("the guard is %+v", g.Frontends)
 	}
-	if in := g.Frontends[0].Inbound; len(in) != 1 || in[0].First != 2222 || in[0].Protocol != packet.TCP {
+	if in := g.Frontends[0].Inbound; len(in) != 3 || in[0].First != 2222 || in[0].Protocol != packet.TCP {
 		t.Errorf("of the inbound rule it guards %+v", in)
 	}
 }

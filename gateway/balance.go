@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"tidegate/conntrack"
+	"tidegate/nat"
+	"tidegate/packet"
+)
+
+// balance is which backends take new flows, and which are being drained. What
+// probes and operators say is noted at once, and carried out by the control
+// goroutine: for all that has come in together, at once.
+//
+//	[I] immutable   [B] under mu   [C] control goroutine
+type balance struct {
+	pools []*nat.Pool // [I]; their Backends [B]
+
+	mu     sync.Mutex
+	up     map[probed]bool // [B] what a probe has found last; absent: nothing yet
+	stale  []*nat.Pool     // [B] whose choice has to be made again
+	drains []drain         // [B]
+
+	taking map[*nat.Pool][]packet.Addr // [C] the backends that take new flows
+}
+
+// probed is a backend as a probe sees it.
+type probed struct {
+	probe   string
+	backend packet.Addr
+}
+
+// drain is a backend that has left its pool, whose flows end when until has come.
+type drain struct {
+	pool    *nat.Pool
+	backend packet.Addr
+	until   int64
+}
+
+func newBalance(pools []*nat.Pool) balance {
+	return balance{
+		pools: pools, up: make(map[probed]bool), stale: slices.Clone(pools),
+		taking: make(map[*nat.Pool][]packet.Addr),
+	}
+}
+
+// SetHealth tells what a probe has found of a backend. Until then it is down.
+func (g *Gateway) SetHealth(probe string, backend packet.Addr, up bool) {
+	b := &g.balance
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.up[probed{probe, backend}] = up
+	for _, p := range b.pools {
+		if p.Probe == probe && p.Has(backend) {
+			b.outdate(p)
+		}
+	}
+}
+
+func (b *balance) outdate(p *nat.Pool) {
+	if !slices.Contains(b.stale, p) {
+		b.stale = append(b.stale, p)
+	}
+}
+
+// SetBackends replaces the backends of the pools with that name. Flows of those
+// that leave, or are set down, go on; if the pool has a drain period they are reset
+// when it is over, unless the backend is back by then.
+func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
+	b, now := &g.balance, g.now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.pools {
+		if p.Name == pool {
+			b.replace(p, backends, now)
+		}
+	}
+}
+
+func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
+	before := p.Backends
+	p.Backends = backends
+	b.outdate(p)
+	for _, old := range before {
+		if p.Drain > 0 && old.Admin != nat.AdminDown && !p.Has(old.Addr) {
+			b.drains = append(b.drains, drain{p, old.Addr, now + int64(p.Drain)})
+		}
+	}
+	b.drains = slices.DeleteFunc(b.drains, func(d drain) bool { return d.pool == p && p.Has(d.backend) })
+}
+
+// rebalance makes the choices again that are stale, moves UDP flows away from
+// backends that take none any more, and resets what is drained.
+func (c *control) rebalance() error {
+	for _, p := range c.staleChoices() {
+		if err := c.choose(p); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.overdue() {
+		if _, err := c.giveUp(func(f *conntrack.Flow) bool { return servedBy(f, d.pool, d.backend) }, conntrack.Drained); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *control) staleChoices() (all []*nat.Pool) {
+	b := &c.balance
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all, b.stale = b.stale, nil
+	return all
+}
+
+// choose spreads a pool's new flows over the backends that take them now. The
+// table is made without the lock that packets wait for.
+func (c *control) choose(p *nat.Pool) error {
+	before, now := c.balance.taking[p], c.eligible(p)
+	if before != nil && slices.Equal(before, now) {
+		return nil
+	}
+	m := nat.NewMaglev(now)
+	c.spread(p, m)
+	c.balance.taking[p] = now
+	gone := slices.DeleteFunc(slices.Clone(before), func(a packet.Addr) bool { return slices.Contains(now, a) })
+	if len(gone) == 0 || !c.hasUDP(p) {
+		return nil
+	}
+	_, err := c.giveUp(func(f *conntrack.Flow) bool {
+		return f.Tuple[0].Proto == packet.UDP && slices.ContainsFunc(gone, func(a packet.Addr) bool { return servedBy(f, p, a) })
+	}, conntrack.BackendDown)
+	return err
+}
+
+func (c *control) eligible(p *nat.Pool) []packet.Addr {
+	b := &c.balance
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return p.Eligible(func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] })
+}
+
+func (c *control) spread(p *nat.Pool, m *nat.Maglev) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.Spread(m)
+}
+
+// hasUDP says whether any UDP flow belongs to a rule of the pool.
+func (c *control) hasUDP(p *nat.Pool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(p.Rules, func(rule uint16) bool {
+		return c.table.Counts(rule)[conntrack.ProtocolIndex(packet.UDP)][conntrack.Active] > 0
+	})
+}
+
+// servedBy says whether a flow was led to that backend by a rule of the pool.
+func servedBy(f *conntrack.Flow, p *nat.Pool, backend packet.Addr) bool {
+	return f.Inbound() && f.Backend() == backend && slices.Contains(p.Rules, f.Rule)
+}
+
+// overdue takes out the drains whose time has come.
+func (c *control) overdue() (due []drain) {
+	b, now := &c.balance, c.now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drains = slices.DeleteFunc(b.drains, func(d drain) bool {
+		if now < d.until {
+			return false
+		}
+		due = append(due, d)
+		return true
+	})
+	return due
+}
+
+// BackendState is how a backend of a pool stands.
+type BackendState struct {
+	Pool, Probe string // Probe is empty where the pool's rules have none
+	Backend     packet.Addr
+	Admin       nat.AdminState
+	Up          bool // what its probe found last; true without a probe
+	Left        bool // it is no longer in the pool
+	Taking      bool // it gets new flows
+	Drain       time.Duration
+	Draining    bool // its flows are reset in Drain
+}
+
+// Backends returns how every backend stands, pool by pool.
+func (g *Gateway) Backends() (all []BackendState) {
+	b, now := &g.balance, g.now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.pools {
+		up := func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] }
+		taking := p.Eligible(up)
+		for _, m := range p.Backends {
+			_, takes := slices.BinarySearch(taking, m.Addr)
+			s := BackendState{Pool: p.Name, Probe: p.Probe, Backend: m.Addr, Admin: m.Admin, Up: p.Probe == "" || up(m.Addr), Taking: takes}
+			all = append(all, b.drainOf(p, s, now))
+		}
+		for _, d := range b.drains {
+			if d.pool == p && !slices.ContainsFunc(p.Backends, func(m nat.Backend) bool { return m.Addr == d.backend }) {
+				s := BackendState{Pool: p.Name, Probe: p.Probe, Backend: d.backend, Left: true}
+				all = append(all, b.drainOf(p, s, now))
+			}
+		}
+	}
+	return all
+}
+
+func (b *balance) drainOf(p *nat.Pool, s BackendState, now int64) BackendState {
+	for _, d := range b.drains {
+		if d.pool == p && d.backend == s.Backend {
+			s.Draining, s.Drain = true, time.Duration(max(0, d.until-now))
+		}
+	}
+	return s
+}

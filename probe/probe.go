@@ -1,0 +1,151 @@
+// Package probe asks backends whether they serve, as an Azure load balancer's
+// health probes do, and says which are up.
+//
+// A backend starts as down and unknown, since nothing may be sent to one that
+// nobody has asked. Its first result decides alone: with no history there is
+// nothing to hold against it, and a gateway that has just started should not let
+// working backends wait. After that it takes Spec.Threshold results of the other
+// kind in a row to change its state, with one exception: a backend that says no
+// is down at once. Saying no is a refused or reset connection, one closed with
+// the answer due, anything that is not HTTP or TLS where that is expected, and
+// every status but 200, redirects too. Silence until Spec.Timeout, and what goes
+// wrong on the way or in this host, counts to the threshold.
+//
+// What a backend answers is not trusted: a probe ends at its timeout and after
+// 16 KiB whatever is sent, follows nothing, keeps no connection and no cookie, and
+// takes no proxy from the environment. A target costs one goroutine, and while it
+// is being asked one socket; none waits for another. Nothing here knows packets,
+// rules or the gateway.
+package probe
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Protocol is how a probe asks, in Azure's spelling.
+type Protocol string
+
+// The protocols of Azure's Standard load balancer.
+const (
+	TCP   Protocol = "Tcp"   // a connection opens; it is closed in good order
+	HTTP  Protocol = "Http"  // GET is answered with 200
+	HTTPS Protocol = "Https" // the same in TLS, whoever signed the certificate
+)
+
+// Spec is one configured probe.
+type Spec struct {
+	Name     string // unique among Options.Specs
+	Protocol Protocol
+	Port     uint16        // of the backend, 1–65535
+	Path     string        // of HTTP and HTTPS, from "/", with a query maybe; empty for TCP
+	Interval time.Duration // from the start of a probe to the start of the next, more than 0
+	Timeout  time.Duration // for a whole probe, more than 0 and at most Interval
+
+	// Threshold is how many results in a row change a known state, at least 1:
+	// Azure's probeThreshold.
+	Threshold int
+}
+
+// Target is one backend under one probe.
+type Target struct {
+	Probe   string // a Spec.Name
+	Backend netip.Addr
+}
+
+// Options is what a Prober is made of. Known, Source, Changed and Log may be nil.
+type Options struct {
+	Specs   []Spec
+	Targets []Target // each at most once; its Probe names one of Specs
+
+	// Known is what an earlier Prober with the same Specs has found. Its targets go
+	// on from there instead of from nothing.
+	Known []Status
+
+	// Source returns the local address to probe from, asked before each probe and
+	// from many goroutines. The zero Addr, like a nil Source, lets the kernel choose.
+	Source func() netip.Addr
+
+	// Changed is told a target's first result, down too, and every change of its
+	// state after that. It is called from the goroutine that probes the target, so
+	// serially for a target and at once for several, after Status says the same. It
+	// must return soon: the target's next probe waits for it.
+	Changed func(Target, bool)
+
+	Log *slog.Logger // nil: slog.Default
+}
+
+// Status is what is known of a target.
+type Status struct {
+	Target
+	Up        bool
+	Known     bool          // there was a result
+	Since     time.Time     // of the result that made the present state; zero while not Known
+	Last      time.Time     // of the last result; zero while not Known
+	Took      time.Duration // by the last probe, from start to result
+	Result    string        // of the last probe: one printable line, at most 120 bytes; empty while not Known
+	Succeeded uint64        // probes since start
+	Failed    uint64        // probes since start
+}
+
+// Prober probes a fixed set of targets. It is safe for concurrent use.
+// [I] immutable, [L] under mu.
+type Prober struct {
+	targets   []Target                                                        // [I]
+	questions []*question                                                     // [I] by target
+	source    func() netip.Addr                                               // [I] never nil
+	changed   func(Target, bool)                                              // [I] never nil
+	log       *slog.Logger                                                    // [I]
+	ask       func(context.Context, *question, netip.Addr, netip.Addr) answer // [I] of ask.go, but for tests of time
+	mu        sync.Mutex
+	states    []state // [L] by target
+}
+
+// New makes a Prober that Run starts. It fails on what can't be probed: the error
+// names the probe or target, and the remedy.
+func New(o Options) (*Prober, error) {
+	questions, err := newQuestions(o.Specs)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prober{targets: append([]Target(nil), o.Targets...), states: make([]state, len(o.Targets)),
+		source: o.Source, changed: o.Changed, log: o.Log, ask: ask}
+	if p.questions, err = assign(questions, o.Targets); err != nil {
+		return nil, err
+	}
+	p.remember(o.Known)
+	if p.source == nil {
+		p.source = func() netip.Addr { return netip.Addr{} }
+	}
+	if p.changed == nil {
+		p.changed = func(Target, bool) {}
+	}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	return p, nil
+}
+
+func (p *Prober) remember(known []Status) {
+	for i, t := range p.targets {
+		if k := slices.IndexFunc(known, func(s Status) bool { return s.Target == t }); k >= 0 {
+			p.states[i].Status = known[k]
+		}
+	}
+}
+
+// Status returns what is known of each target, in the order of Options.Targets.
+func (p *Prober) Status() []Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]Status, len(p.targets))
+	for i, s := range p.states {
+		all[i] = s.Status
+		all[i].Target = p.targets[i]
+	}
+	return all
+}
