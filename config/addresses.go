@@ -4,22 +4,27 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
-// PoolAddress is one entry of a pool: an address, held as a /32, or a prefix.
-type PoolAddress struct{ netip.Prefix }
-
-// String returns the entry as the file gives it: an address without "/32".
-func (p PoolAddress) String() string { return show(p.Prefix) }
-
 // Prefix returns the frontend's addresses; a single one is a /32.
 func (f FrontendIPConfiguration) Prefix() netip.Prefix {
-	if f.PublicIPAddress.IsValid() {
+	switch {
+	case f.PublicIPAddress.IsValid():
 		return single(f.PublicIPAddress)
+	case f.PrivateIPAddress.IsValid():
+		return single(f.PrivateIPAddress)
 	}
 	return f.PublicIPPrefix
 }
+
+// Internal reports whether the frontend is answered on the inside.
+func (f FrontendIPConfiguration) Internal() bool { return f.PrivateIPAddress.IsValid() }
+
+// public is not the contrary of Internal: of a frontend whose address could not
+// be read neither is known.
+func (f FrontendIPConfiguration) public() bool { return f.Prefix().IsValid() && !f.Internal() }
 
 // Size returns how many addresses the frontend has.
 func (f FrontendIPConfiguration) Size() int { return size(f.Prefix()) }
@@ -27,30 +32,6 @@ func (f FrontendIPConfiguration) Size() int { return size(f.Prefix()) }
 // Addresses yields every address of the frontend in ascending order, the first
 // and the last of a prefix too: a frontend prefix is no subnet.
 func (f FrontendIPConfiguration) Addresses() iter.Seq[netip.Addr] { return addresses(f.Prefix()) }
-
-// Size returns how many members the pool has.
-func (p BackendAddressPool) Size() int {
-	n := 0
-	for _, a := range p.Addresses {
-		n += size(a.Prefix)
-	}
-	return n
-}
-
-// Members yields every address of the pool, entry by entry. All addresses of a
-// prefix are members, its first and its last too: a pool prefix need not be a
-// subnet, so they are hosts as good as any.
-func (p BackendAddressPool) Members() iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
-		for _, entry := range p.Addresses {
-			for a := range addresses(entry.Prefix) {
-				if !yield(a) {
-					return
-				}
-			}
-		}
-	}
-}
 
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
@@ -109,20 +90,45 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	if err := checkUnicast(p); err != nil {
 		return netip.Prefix{}, err
 	}
-	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%s has host bits set; its prefix is %s", s, p.Masked())
-	}
-	return p, nil
+	return p, checkHostBits(p)
 }
 
-// parsePoolAddress reads either.
-func parsePoolAddress(s string) (PoolAddress, error) {
+// parseMember reads either.
+func parseMember(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
-		p, err := parsePrefix(s)
-		return PoolAddress{p}, err
+		return parsePrefix(s)
 	}
 	a, err := parseAddress(s)
-	return PoolAddress{single(a)}, err
+	return single(a), err
+}
+
+// parseSubnet reads what an ACL speaks of: an address, or any IPv4 prefix, that
+// of all addresses too.
+func parseSubnet(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		s = show(single(a.WithZone(""))) + "/" + strconv.Itoa(a.BitLen())
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, fmt.Errorf("%s is not an IPv4 address or prefix", quote(s))
+	case !p.Addr().Is4():
+		return netip.Prefix{}, fmt.Errorf("%s: IPv6 is not supported yet", show(p))
+	}
+	return p, checkHostBits(p)
+}
+
+func checkHostBits(p netip.Prefix) error {
+	if p != p.Masked() {
+		return fmt.Errorf("%s has host bits set; its prefix is %s", p, p.Masked())
+	}
+	return nil
+}
+
+// placeholder recognises what stands for an address or a name that whoever wrote
+// the file could not know, as "<publicIPAddress of pip1>".
+func placeholder(s string) bool {
+	return strings.HasPrefix(s, "<") && strings.HasSuffix(s, ">")
 }
 
 func checkUnicast(p netip.Prefix) error {

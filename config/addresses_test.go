@@ -10,7 +10,8 @@ import (
 
 func TestMembersAreAllAddresses(t *testing.T) {
 	p := BackendAddressPool{Addresses: []PoolAddress{
-		{netip.MustParsePrefix("10.0.0.9/32")}, {netip.MustParsePrefix("10.0.0.4/30")}, {netip.MustParsePrefix("223.255.255.254/31")},
+		{Prefix: netip.MustParsePrefix("10.0.0.9/32")}, {Prefix: netip.MustParsePrefix("10.0.0.4/30")},
+		{Prefix: netip.MustParsePrefix("223.255.255.254/31")},
 	}}
 	var got []string
 	for a := range p.Members() {
@@ -32,9 +33,16 @@ func TestMembersAreAllAddresses(t *testing.T) {
 
 func TestFrontendAddresses(t *testing.T) {
 	one := FrontendIPConfiguration{PublicIPAddress: netip.MustParseAddr("203.0.113.5")}
+	inside := FrontendIPConfiguration{PrivateIPAddress: netip.MustParseAddr("10.0.0.4")}
 	four := FrontendIPConfiguration{PublicIPPrefix: netip.MustParsePrefix("203.0.113.64/30")}
 	if got := slices.Collect(one.Addresses()); len(got) != 1 || got[0] != one.PublicIPAddress || one.Size() != 1 {
 		t.Errorf("an address has %v", got)
+	}
+	if got := slices.Collect(inside.Addresses()); len(got) != 1 || got[0] != inside.PrivateIPAddress || inside.Size() != 1 {
+		t.Errorf("an internal address has %v", got)
+	}
+	if one.Internal() || four.Internal() || !inside.Internal() {
+		t.Error("the one with a private address is internal, and no other")
 	}
 	got := slices.Collect(four.Addresses())
 	if len(got) != 4 || four.Size() != 4 || got[0].String() != "203.0.113.64" || got[3].String() != "203.0.113.67" {
@@ -58,6 +66,15 @@ func TestClaims(t *testing.T) {
 			}
 			if ok && (!got.prefix.Overlaps(p) || got.owner != got.prefix.String()) {
 				t.Fatalf("%s is said to overlap %+v", p, got)
+			}
+			free := 0
+			for a := range addresses(p) {
+				if !slices.ContainsFunc(all, func(claimed netip.Prefix) bool { return claimed.Contains(a) }) {
+					free++
+				}
+			}
+			if got := index.free(p); got != free {
+				t.Fatalf("%d addresses of %s are free of %v, want %d", got, p, all, free)
 			}
 			index.add(p, p.String())
 			all = append(all, p)

@@ -50,14 +50,15 @@ func decodeProblems(err error) Problems {
 // lets only values of the exact type pass.
 func (cv conversion) convert(from, to reflect.Value) (any, error) {
 	switch to.Interface().(type) {
-	case notYet:
-		return asNotYet(from)
 	case netip.Addr:
 		return asParsed(from, parseAddress)
 	case netip.Prefix:
-		return asParsed(from, parsePrefix)
+		return asPrefix(from)
 	case PoolAddress:
-		return asParsed(from, parsePoolAddress)
+		preset(to)
+		return asPoolAddress(from)
+	case ACLEntry:
+		return retyped[subnetText](from, "remoteSubnet")
 	case time.Duration:
 		return asDuration(from)
 	}
@@ -71,16 +72,76 @@ func (cv conversion) convert(from, to reflect.Value) (any, error) {
 	case reflect.Slice:
 		return asList(from)
 	case reflect.Struct:
+		preset(to)
 		return asMap(from)
 	}
 	return from.Interface(), nil // a pointer: its element is converted next
 }
 
+// preset fills in the defaults of a list's element before its keys are stored.
+func preset(element reflect.Value) {
+	switch e := element.Addr().Interface().(type) {
+	case *PoolAddress:
+		e.AdminState = AdminNone
+	case *LoadBalancingRule:
+		e.LoadDistribution = DistributionDefault
+	case *Probe:
+		*e = defaultProbe()
+	}
+}
+
 func asParsed[T any](v reflect.Value, parse func(string) (T, error)) (any, error) {
-	if v.Kind() != reflect.String {
+	switch {
+	case v.Kind() != reflect.String:
 		return nil, fmt.Errorf("%s is not an IPv4 address or prefix", describe(v))
+	case placeholder(v.String()):
+		return nil, fmt.Errorf("%s is a placeholder: write the address it stands for", describe(v))
 	}
 	return parse(v.String())
+}
+
+// Text of a key whose prefix is written in more ways than one.
+type (
+	memberText string // of a pool: "10.0.0.10" or a prefix
+	subnetText string // of an ACL: "10.0.0.10" or any prefix
+)
+
+func asPrefix(v reflect.Value) (any, error) {
+	switch v.Interface().(type) {
+	case memberText:
+		return asParsed(v, parseMember)
+	case subnetText:
+		return asParsed(v, parseSubnet)
+	}
+	return asParsed(v, parsePrefix)
+}
+
+// asPoolAddress reads an entry of a pool: its address alone, or a map.
+func asPoolAddress(v reflect.Value) (any, error) {
+	if v.Kind() != reflect.Map {
+		p, err := asParsed(v, parseMember)
+		if err != nil {
+			return nil, err
+		}
+		return PoolAddress{p.(netip.Prefix), AdminNone}, nil
+	}
+	return retyped[memberText](v, "ipAddress")
+}
+
+// retyped returns a copy of the map v in which the text at key has the type T.
+func retyped[T ~string](v reflect.Value, key string) (any, error) {
+	if v.Kind() != reflect.Map {
+		return asMap(v)
+	}
+	copied := map[string]any{}
+	for k, value := range v.Seq2() {
+		name, content := fmt.Sprint(k), value.Interface()
+		if text, ok := content.(string); ok && strings.EqualFold(name, key) {
+			content = T(text)
+		}
+		copied[name] = content
+	}
+	return copied, nil
 }
 
 func asDuration(v reflect.Value) (any, error) {
@@ -105,6 +166,8 @@ func (cv conversion) asInt(v reflect.Value) (any, error) {
 		return nil, fmt.Errorf("%s is too large", describe(v))
 	case v.CanFloat() && v.Float() == math.Trunc(v.Float()) && math.Abs(v.Float()) < 1<<53: // all of JSON's
 		return int(v.Float()), nil
+	case v.Kind() == reflect.String && placeholder(v.String()):
+		return nil, fmt.Errorf("%s is a placeholder: write the number it stands for", describe(v))
 	case v.Kind() == reflect.String:
 		return cv.intFromText(v)
 	}
@@ -128,6 +191,9 @@ func asBool(v reflect.Value) (any, error) {
 	}
 	if s := describe(v); s == `"true"` || s == `"false"` {
 		return nil, fmt.Errorf("%s is text; write %s without quotes", s, strings.Trim(s, `"`))
+	}
+	if v.Kind() == reflect.String && placeholder(v.String()) {
+		return nil, fmt.Errorf("%s is a placeholder: write true or false", describe(v))
 	}
 	return nil, fmt.Errorf("%s is neither true nor false", describe(v))
 }

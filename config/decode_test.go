@@ -26,39 +26,6 @@ func TestUnknownKeys(t *testing.T) {
 	})
 }
 
-func TestKeysOfLaterVersions(t *testing.T) {
-	const rule = "outboundRules: [ { name: egress, frontendIPConfigurations: [ public ], backendAddressPool: vms, protocol: All, "
-	const natRule = "inboundNatRules: [ { name: ssh, frontendIPConfiguration: public, protocol: Tcp, frontendPort: 22, backendAddress: 10.0.0.1, backendPort: 22, "
-	run(t, []problemCase{
-		{"sections", with("loadBalancingRules: [ { name: web } ]", "probes: [ 1 ]", "instancePublicIPs: { a: 1 }"), []string{
-			"loadBalancingRules: not supported by this version",
-			"probes: not supported by this version",
-			"instancePublicIPs: not supported by this version",
-		}},
-		{"frontend", with("frontendIPConfigurations: [ { name: public, publicIPAddress: 203.0.113.5 }, { name: internal, privateIPAddress: 10.9.0.4 } ]"),
-			[]string{"frontendIPConfigurations[1].privateIPAddress: not supported by this version"}},
-		{"pool", with("backendAddressPools: [ { name: vms, addresses: [ 10.0.0.1 ], drainPeriodInSeconds: 30 } ]"),
-			[]string{"backendAddressPools[0].drainPeriodInSeconds: not supported by this version"}},
-		{"outbound rule", with(rule + "keepaliveBeforeReset: true, lateTcpReset: true } ]"), []string{
-			"outboundRules[0].keepaliveBeforeReset: not supported by this version",
-			"outboundRules[0].lateTcpReset: not supported by this version",
-		}},
-		{"inbound rule", with(natRule + "keepaliveBeforeReset: true, lateTcpReset: true, enableFloatingIP: true, endpointACL: [ { order: 1 } ] } ]"), []string{
-			"inboundNatRules[0].endpointACL: not supported by this version",
-			"inboundNatRules[0].enableFloatingIP: not supported by this version",
-			"inboundNatRules[0].keepaliveBeforeReset: not supported by this version",
-			"inboundNatRules[0].lateTcpReset: not supported by this version",
-		}},
-		{"inbound rule to a pool", with(natRule + "backendAddressPool: vms, frontendPortRangeStart: 500, frontendPortRangeEnd: 599 } ]"), []string{
-			"inboundNatRules[0].backendAddressPool: not supported by this version",
-			"inboundNatRules[0].frontendPortRangeStart: not supported by this version",
-			"inboundNatRules[0].frontendPortRangeEnd: not supported by this version",
-		}},
-		{"that ask for nothing", with("probes: []", "loadBalancingRules:", rule+`keepaliveBeforeReset: false, lateTcpReset: } ]`,
-			natRule+`endpointACL: [], backendAddressPool: "", frontendPortRangeStart: 0, enableFloatingIP: false } ]`), nil},
-	})
-}
-
 func TestWrongTypes(t *testing.T) {
 	const rule = "outboundRules: [ { name: egress, frontendIPConfigurations: [ public ], backendAddressPool: vms, protocol: All, "
 	run(t, []problemCase{

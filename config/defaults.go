@@ -43,3 +43,14 @@ func defaultTimers() Timers {
 		ICMP:            30 * time.Second, // Google Cloud NAT's; Azure publishes none, RFC 5508 REQ-2 would have 60 s
 	}
 }
+
+// defaultProbe has the values of Azure's schema; numberOfProbes, of which it
+// says nothing, has Terraform's.
+func defaultProbe() Probe {
+	return Probe{
+		IntervalInSeconds:         15,
+		NumberOfProbes:            2,
+		ProbeThreshold:            1,
+		NoHealthyBackendsBehavior: AllProbedDown,
+	}
+}

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Ports of one frontend IP and protocol, from Azure Load Balancer's page on
 // outbound connections: 1024–65023, given out in blocks.
 const (
@@ -15,6 +17,68 @@ type Outbound struct {
 	OutboundRule
 	Pool      BackendAddressPool
 	Frontends []FrontendIPConfiguration // in the rule's order
+	Implied   bool                      // by load-balancing rules, the first of which gave its Name and IdleTimer
+	by        int                       // where Implied, that one's index
+}
+
+// Outbounds returns the outbound rules in force: those given, then those that
+// load-balancing rules without disableOutboundSnat on public frontends imply, as
+// in Azure. There is one of these for each pool and protocol, over the frontends
+// of all such rules, unless an outbound rule lets the pool out for that protocol.
+// A rule for Tcp gives TCP ports only, one for Udp only UDP's. A member of two
+// pools leaves by the first rule that lets it out.
+func (c *Config) Outbounds() []Outbound {
+	var all []Outbound
+	given := map[poolUse]bool{}
+	for _, r := range c.OutboundRules {
+		all = append(all, c.Outbound(r))
+		for _, part := range r.Protocol.parts() {
+			given[poolUse{r.BackendAddressPool, part}] = true
+		}
+	}
+	for _, o := range c.implied() {
+		if !given[poolUse{o.BackendAddressPool, o.Protocol}] {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// poolUse is what at most one outbound rule is for.
+type poolUse struct {
+	pool     string
+	protocol Protocol // ProtocolTCP or ProtocolUDP
+}
+
+// implied makes outbound rules of load-balancing rules.
+func (c *Config) implied() []Outbound {
+	var all []Outbound
+	for i, lb := range c.LoadBalancingRules {
+		f, _ := c.Frontend(lb.FrontendIPConfiguration)
+		if lb.DisableOutboundSnat || !f.public() {
+			continue
+		}
+		for _, part := range lb.Protocol.parts() {
+			at := slices.IndexFunc(all, func(o Outbound) bool {
+				return o.BackendAddressPool == lb.BackendAddressPool && o.Protocol == part
+			})
+			if at < 0 {
+				at = len(all)
+				rule := OutboundRule{Name: lb.Name, BackendAddressPool: lb.BackendAddressPool, Protocol: part, IdleTimer: lb.IdleTimer}
+				all = append(all, c.Outbound(rule))
+				all[at].Implied, all[at].by = true, i
+			}
+			all[at].addFrontend(f)
+		}
+	}
+	return all
+}
+
+func (o *Outbound) addFrontend(f FrontendIPConfiguration) {
+	if !slices.Contains(o.FrontendIPConfigurations, f.Name) {
+		o.FrontendIPConfigurations = append(o.FrontendIPConfigurations, f.Name)
+		o.Frontends = append(o.Frontends, f)
+	}
 }
 
 // Outbound follows the references of r, a rule of c.

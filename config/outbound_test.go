@@ -28,7 +28,7 @@ func TestDefaultPorts(t *testing.T) {
 func poolOf(members int) (p BackendAddressPool) {
 	a := netip.MustParseAddr("10.0.0.0")
 	for range members {
-		p.Addresses = append(p.Addresses, PoolAddress{single(a)})
+		p.Addresses = append(p.Addresses, PoolAddress{Prefix: single(a), AdminState: AdminNone})
 		a = a.Next()
 	}
 	return p

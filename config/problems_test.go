@@ -17,12 +17,15 @@ var base = []string{
 }
 
 // with returns base with the given sections in place of its own.
-func with(sections ...string) string {
+func with(sections ...string) string { return over(base, sections) }
+
+// over returns a file of the given sections and of those below that they don't replace.
+func over(below, sections []string) string {
 	replaced := map[string]bool{}
 	for _, s := range sections {
 		replaced[strings.SplitAfter(s, ":")[0]] = true
 	}
-	for _, s := range base {
+	for _, s := range below {
 		if !replaced[strings.SplitAfter(s, ":")[0]] {
 			sections = append(sections, s)
 		}

@@ -30,24 +30,3 @@ var idleLimits = map[Profile]struct{ outbound, inbound minutes }{
 	ProfileAzure2026: {outbound: minutes{4, 120}, inbound: minutes{4, 100}},
 	ProfileCustom:    {outbound: minutes{1, 1440}, inbound: minutes{1, 1440}},
 }
-
-// idle checks what a rule says of its idle timeout against the profile.
-func (v *validator) idle(path string, t IdleTimer, limits minutes) {
-	profile := v.config.Profile
-	if _, known := idleLimits[profile]; !known {
-		return // told already
-	}
-	if m := t.IdleTimeoutInMinutes; m != nil && !limits.hold(*m) {
-		v.add(path+".idleTimeoutInMinutes", "%d is outside %d–%d (profile %s)", *m, limits.min, limits.max, profile)
-	}
-	d := t.IdleTimeout
-	switch path += ".idleTimeout"; {
-	case d == nil:
-	case profile != ProfileCustom:
-		v.add(path, "only profile custom has this key; use idleTimeoutInMinutes")
-	case t.IdleTimeoutInMinutes != nil:
-		v.add(path, "idleTimeoutInMinutes is given too; keep one of them")
-	case *d < minIdle || *d > maxIdle:
-		v.add(path, "%s is outside 1s–24h (profile %s)", *d, profile)
-	}
-}

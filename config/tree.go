@@ -14,10 +14,7 @@
 // A Config is not changed after it was returned.
 package config
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Config is the whole file. Sections stand in the order in which problems are told.
 type Config struct {
@@ -30,7 +27,10 @@ type Config struct {
 	BackendAddressPools      []BackendAddressPool      `mapstructure:"backendAddressPools"`
 	OutboundRules            []OutboundRule            `mapstructure:"outboundRules"`
 	InboundNATRules          []InboundNATRule          `mapstructure:"inboundNatRules"`
-	laterSections            `mapstructure:",squash"`
+	InboundNATPools          []InboundNATRule          `mapstructure:"inboundNatPools"` // scale sets' older form: each over a pool
+	LoadBalancingRules       []LoadBalancingRule       `mapstructure:"loadBalancingRules"`
+	Probes                   []Probe                   `mapstructure:"probes"`
+	InstancePublicIPs        []InstancePublicIP        `mapstructure:"instancePublicIPs"`
 }
 
 // Gateway is where packets come from, where they go, and how many flows fit.
@@ -83,63 +83,4 @@ type Timers struct {
 	TCPResetHold    time.Duration `mapstructure:"tcpResetHold"`    // after an acceptable RST
 	UDPLoadBalanced time.Duration `mapstructure:"udpLoadBalanced"` // idle, UDP of a load-balancing rule
 	ICMP            time.Duration `mapstructure:"icmp"`            // idle, ICMP echo
-}
-
-// FrontendIPConfiguration is an address, or a prefix of them, that the gateway
-// owns; exactly one of the two is set. No two frontends overlap.
-type FrontendIPConfiguration struct {
-	Name            string       `mapstructure:"name"`
-	PublicIPAddress netip.Addr   `mapstructure:"publicIPAddress"`
-	PublicIPPrefix  netip.Prefix `mapstructure:"publicIPPrefix"`
-	laterFrontend   `mapstructure:",squash"`
-}
-
-// BackendAddressPool is a set of addresses on the inside. It may be empty, and
-// may share addresses with another pool.
-type BackendAddressPool struct {
-	Name      string        `mapstructure:"name"`
-	Addresses []PoolAddress `mapstructure:"addresses"` // disjoint
-	laterPool `mapstructure:",squash"`
-}
-
-// OutboundRule says by which frontends the members of a pool leave.
-type OutboundRule struct {
-	Name                     string   `mapstructure:"name"`
-	FrontendIPConfigurations []string `mapstructure:"frontendIPConfigurations"` // names, at least one
-	BackendAddressPool       string   `mapstructure:"backendAddressPool"`       // name
-	Protocol                 Protocol `mapstructure:"protocol"`
-	AllocatedOutboundPorts   int      `mapstructure:"allocatedOutboundPorts"` // as given, a multiple of 8; see Outbound.Ports
-	IdleTimer                `mapstructure:",squash"`
-}
-
-// InboundNATRule leads one port of a frontend to one port of a backend.
-type InboundNATRule struct {
-	Name                    string     `mapstructure:"name"`
-	FrontendIPConfiguration string     `mapstructure:"frontendIPConfiguration"` // name of a frontend with one address
-	Protocol                Protocol   `mapstructure:"protocol"`                // ProtocolTCP or ProtocolUDP
-	FrontendPort            int        `mapstructure:"frontendPort"`            // 1–65534
-	BackendAddress          netip.Addr `mapstructure:"backendAddress"`
-	BackendPort             int        `mapstructure:"backendPort"` // 1–65535
-	IdleTimer               `mapstructure:",squash"`
-	laterNATRule            `mapstructure:",squash"`
-}
-
-// IdleTimer is what every rule says about flows that fall silent. Both timeouts
-// stand as the file gives them, nil when it does not, and never both: ask Idle.
-type IdleTimer struct {
-	IdleTimeoutInMinutes *int           `mapstructure:"idleTimeoutInMinutes"`
-	IdleTimeout          *time.Duration `mapstructure:"idleTimeout"` // profile custom only
-	EnableTCPReset       bool           `mapstructure:"enableTcpReset"`
-	laterRule            `mapstructure:",squash"`
-}
-
-// Idle returns how long a flow of the rule may be silent.
-func (t IdleTimer) Idle() time.Duration {
-	switch {
-	case t.IdleTimeout != nil:
-		return *t.IdleTimeout
-	case t.IdleTimeoutInMinutes != nil:
-		return time.Duration(*t.IdleTimeoutInMinutes) * time.Minute
-	}
-	return defaultIdle
 }

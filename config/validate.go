@@ -13,7 +13,11 @@ func (c *Config) Validate() Problems {
 		config:    c,
 		frontends: map[string]int{},
 		pools:     map[string]int{},
+		probes:    map[string]int{},
 		owned:     newClaims(),
+		members:   newClaims(),
+		leaving:   map[Protocol]claims{ProtocolTCP: newClaims(), ProtocolUDP: newClaims()},
+		listeners: map[frontendUse][]listener{},
 	}
 	oneOf(v, "profile", c.Profile, ProfileAzure, ProfileAzure2026, ProfileCustom)
 	v.checkGateway()
@@ -23,18 +27,28 @@ func (c *Config) Validate() Problems {
 	v.checkFrontends()
 	v.checkPools()
 	v.checkOutboundRules()
-	v.checkInboundNATRules()
+	v.checkNATRules("inboundNatRules", c.InboundNATRules)
+	v.checkNATRules("inboundNatPools", c.InboundNATPools)
+	v.checkProbes()
+	v.checkLoadBalancingRules()
+	v.checkImpliedOutbounds()
+	v.checkRulesPerBackend()
+	v.checkInstancePublicIPs()
+	v.problems.inOrder()
 	return v.problems
 }
 
-// validator walks one Config in the order of its tree, so that what a section
-// refers to was seen before.
+// validator walks one Config so that what a section refers to was seen before.
 type validator struct {
 	config    *Config
 	problems  Problems
-	frontends map[string]int // index by name
-	pools     map[string]int // index by name
-	owned     claims         // addresses by frontend name
+	frontends map[string]int      // index by name
+	pools     map[string]int      // index by name
+	probes    map[string]int      // index by name
+	owned     claims              // addresses by frontend name
+	members   claims              // addresses by pool name
+	leaving   map[Protocol]claims // members by the name of the rule by which they leave, per ProtocolTCP and ProtocolUDP
+	listeners map[frontendUse][]listener
 }
 
 func (v *validator) add(path, format string, args ...any) { v.problems.add(path, format, args...) }
@@ -62,6 +76,8 @@ func (v *validator) reference(path, name, section string, known map[string]int) 
 	switch {
 	case name == "":
 		v.add(path, "is required: a name from %s", section)
+	case !ok && placeholder(name):
+		v.add(path, "%s is a placeholder: write the name it stands for, one from %s", quote(name), section)
 	case !ok:
 		v.add(path, "%s is not in %s", quote(name), section)
 	}
@@ -69,10 +85,12 @@ func (v *validator) reference(path, name, section string, known map[string]int) 
 }
 
 // between checks an inclusive range.
-func (v *validator) between(path string, n, low, high int) {
+func (v *validator) between(path string, n, low, high int) bool {
 	if n < low || n > high {
 		v.add(path, "%d is outside %d–%d", n, low, high)
+		return false
 	}
+	return true
 }
 
 // oneOf checks a word. Azure's words are exact, and so are ours; of a word in
@@ -90,6 +108,8 @@ func oneOf[T ~string](v *validator, path string, got T, allowed ...T) {
 		v.add(path, "is required: one of %s", strings.Join(words, ", "))
 	case i >= 0:
 		v.add(path, "%s is written %s", quote(string(got)), words[i])
+	case placeholder(string(got)):
+		v.add(path, "%s is a placeholder: write one of %s", quote(string(got)), strings.Join(words, ", "))
 	default:
 		v.add(path, "%s is not one of %s", quote(string(got)), strings.Join(words, ", "))
 	}

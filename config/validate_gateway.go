@@ -40,7 +40,7 @@ func (v *validator) checkInterfaces(g Gateway) {
 	v.interfaceName("gateway.inside.interface", g.Inside.Name, !tun)
 	v.interfaceName("gateway.outside.interface", g.Outside.Name, !tun)
 	v.interfaceName("gateway.tun.name", g.TUN.Name, tun)
-	if !tun && g.Inside.Name != "" && g.Inside == g.Outside {
+	if !tun && g.Inside.Name != "" && g.Inside == g.Outside && !placeholder(g.Inside.Name) {
 		v.add("gateway.outside.interface", "%s is the inside too; datapath %s needs two interfaces", g.Outside.Name, g.Datapath)
 	}
 }
@@ -51,6 +51,8 @@ func (v *validator) interfaceName(path, name string, required bool) {
 	switch {
 	case name == "" && required:
 		v.add(path, "is required with datapath %s", v.config.Gateway.Datapath)
+	case placeholder(name):
+		v.add(path, "%s is a placeholder: write the interface it stands for", quote(name))
 	case len(name) > maxInterfaceName:
 		v.add(path, "%s is longer than %d bytes", quote(name), maxInterfaceName)
 	case name == ".", name == "..", strings.ContainsAny(name, "/:% \t\n\v\f\r\x00"):
@@ -70,7 +72,7 @@ func (v *validator) checkAPI() {
 		v.listener(path, listener)
 	}
 	if v.config.API.TokenFile != "" {
-		v.add("api.tokenFile", "%s", errNotYet)
+		v.add("api.tokenFile", "not supported by this version")
 	}
 }
 

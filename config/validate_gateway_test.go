@@ -10,7 +10,7 @@ func TestEmptyFileSaysWhatIsNeeded(t *testing.T) {
 		"gateway.inside.interface: is required with datapath auto",
 		"gateway.outside.interface: is required with datapath auto",
 		"frontendIPConfigurations: at least one frontend is needed",
-		"outboundRules: at least one outbound or inbound NAT rule is needed",
+		"outboundRules: at least one rule is needed: here, in inboundNatRules, loadBalancingRules or instancePublicIPs",
 	}}})
 }
 

@@ -2,31 +2,23 @@ package config
 
 import "net/netip"
 
-// Azure Resource Manager's codes for what is refused here for its reasons; they
-// open the message, for those who search for them.
-const (
-	codeNotMultipleOfEight = "SpecifiedAllocatedOutboundPortsForOutboundRuleIsNotAMultipleOfEight"
-	codeTooManyPorts       = "SpecifiedAllocatedOutboundPortsForOutboundRuleExceedsTotalNumberOfAvailablePorts"
-	codeSharedFrontend     = "MoreThanOneOutboundRuleUsingSameFrontendIPConfigurationAndProtocolIsNotSupported"
-)
-
 func (v *validator) checkOutboundRules() {
-	if len(v.config.OutboundRules)+len(v.config.InboundNATRules) == 0 {
-		v.add("outboundRules", "at least one outbound or inbound NAT rule is needed")
+	c := v.config
+	if len(c.OutboundRules)+len(c.NATRules())+len(c.LoadBalancingRules)+len(c.InstancePublicIPs) == 0 {
+		v.add("outboundRules", "at least one rule is needed: here, in inboundNatRules, loadBalancingRules or instancePublicIPs")
 	}
 	names := map[string]int{}
 	users := map[frontendUse]string{}
-	leaving := map[Protocol]claims{ProtocolTCP: newClaims(), ProtocolUDP: newClaims()}
-	for i, r := range v.config.OutboundRules {
+	for i, r := range c.OutboundRules {
 		path := at("outboundRules", i)
 		v.name("outboundRules", i, r.Name, names)
 		v.outboundFrontends(path+".frontendIPConfigurations", r, users)
 		if v.reference(path+".backendAddressPool", r.BackendAddressPool, "backendAddressPools", v.pools) {
-			v.oneRulePerMember(path+".backendAddressPool", r, leaving)
+			v.oneRulePerMember(path+".backendAddressPool", r)
 		}
 		oneOf(v, path+".protocol", r.Protocol, ProtocolTCP, ProtocolUDP, ProtocolAll)
-		v.allocatedPorts(path+".allocatedOutboundPorts", v.config.Outbound(r))
-		v.idle(path, r.IdleTimer, idleLimits[v.config.Profile].outbound)
+		v.allocatedPorts(path+".allocatedOutboundPorts", c.Outbound(r))
+		v.idle(path, r.IdleTimer, r.Protocol, idleLimits[c.Profile].outbound)
 	}
 }
 
@@ -49,6 +41,8 @@ func (v *validator) outboundFrontends(path string, r OutboundRule, users map[fro
 		case !v.reference(at(path, i), name, "frontendIPConfigurations", v.frontends):
 		case twice:
 			v.add(at(path, i), "%s is %s already", quote(name), at("frontendIPConfigurations", first))
+		case v.config.FrontendIPConfigurations[v.frontends[name]].Internal():
+			v.add(at(path, i), "%s is internal; an outbound rule needs public frontends", quote(name))
 		default:
 			seen[name] = i
 			v.useFrontend(at(path, i), name, r, users)
@@ -73,16 +67,16 @@ func (v *validator) useFrontend(path, frontend string, r OutboundRule, users map
 }
 
 // oneRulePerMember lets an address leave by one rule only, protocol by
-// protocol. In leaving stand the members of the rules before r, and then r's.
-func (v *validator) oneRulePerMember(path string, r OutboundRule, leaving map[Protocol]claims) {
+// protocol. In v.leaving stand the members of the rules before r, and then r's.
+func (v *validator) oneRulePerMember(path string, r OutboundRule) {
 	pool, _ := v.config.Pool(r.BackendAddressPool)
-	if other, member, ok := leavesAlready(r.Protocol, pool, leaving); ok {
+	if other, member, ok := leavesAlready(r.Protocol, pool, v.leaving); ok {
 		v.add(path, "%s leaves by rule %s already; an address has one outbound rule per protocol", show(member), quote(other))
 	}
 	for _, part := range r.Protocol.parts() {
 		for _, a := range pool.Addresses {
 			if a.IsValid() {
-				leaving[part].add(a.Prefix, r.Name)
+				v.leaving[part].add(a.Prefix, r.Name)
 			}
 		}
 	}
@@ -102,45 +96,4 @@ func leavesAlready(p Protocol, pool BackendAddressPool, leaving map[Protocol]cla
 		}
 	}
 	return "", netip.Prefix{}, false
-}
-
-// allocatedPorts checks that the rule's frontends have the ports that it gives
-// its members. A member's ports may lie on several frontend IPs.
-func (v *validator) allocatedPorts(path string, o Outbound) {
-	allocated := o.AllocatedOutboundPorts
-	if allocated < 0 {
-		v.add(path, "%d is negative", allocated)
-		return
-	}
-	if allocated%portBlock != 0 {
-		below := allocated - allocated%portBlock
-		v.add(path, "%s: %d is not a multiple of 8; use %d or %d", codeNotMultipleOfEight, allocated, below, below+portBlock)
-	}
-	if o.FrontendIPs() == 0 {
-		return // told already, and nothing to count
-	}
-	taken := v.rulePorts(o.FrontendIPConfigurations)
-	available := portsPerIP*o.FrontendIPs() - portBlock*taken
-	members := max(o.Pool.Size(), 1)
-	if o.Ports() > available/members {
-		v.add(path, "%s: %d members × %d ports each exceed the %d available (64000 × %d frontend IPs − 8 × %d inbound rule ports)",
-			codeTooManyPorts, members, o.Ports(), available, o.FrontendIPs(), taken)
-	}
-}
-
-// rulePorts counts the ports of inbound rules on the named frontends that lie
-// among those for outbound flows; each costs a block. One port for TCP and UDP
-// counts once.
-func (v *validator) rulePorts(frontends []string) int {
-	named := map[string]bool{}
-	for _, name := range frontends {
-		named[name] = true
-	}
-	taken := map[endpoint]bool{}
-	for _, r := range v.config.InboundNATRules {
-		if named[r.FrontendIPConfiguration] && r.FrontendPort >= firstPort && r.FrontendPort <= lastPort {
-			taken[endpoint{frontend: r.FrontendIPConfiguration, port: r.FrontendPort}] = true
-		}
-	}
-	return len(taken)
 }

@@ -11,9 +11,18 @@ func TestFrontends(t *testing.T) {
 	const public = "{ name: public, publicIPAddress: 203.0.113.5 }"
 	run(t, []problemCase{
 		{"neither", frontends("{ name: public }"),
-			[]string{"frontendIPConfigurations[0]: needs exactly one of publicIPAddress and publicIPPrefix"}},
+			[]string{"frontendIPConfigurations[0]: needs exactly one of publicIPAddress, publicIPPrefix and privateIPAddress"}},
 		{"both", frontends("{ name: public, publicIPAddress: 203.0.113.5, publicIPPrefix: 203.0.113.64/30 }"),
-			[]string{"frontendIPConfigurations[0]: needs exactly one of publicIPAddress and publicIPPrefix"}},
+			[]string{"frontendIPConfigurations[0]: needs exactly one of publicIPAddress, publicIPPrefix and privateIPAddress"}},
+		{"public and private", frontends(public + ", { name: b, publicIPAddress: 203.0.113.6, privateIPAddress: 10.9.0.4 }"),
+			[]string{"frontendIPConfigurations[1]: needs exactly one of publicIPAddress, publicIPPrefix and privateIPAddress"}},
+		{"internal", frontends(public + ", { name: internal, privateIPAddress: 10.9.0.4 }"), nil},
+		{"an internal address twice", frontends(public + ", { name: a, privateIPAddress: 10.9.0.4 }, { name: b, privateIPAddress: 10.9.0.4 }"),
+			[]string{`frontendIPConfigurations[2].privateIPAddress: 10.9.0.4 overlaps 10.9.0.4 of frontend "a"`}},
+		{"an internal address in a pool", frontends(public + ", { name: internal, privateIPAddress: 10.0.0.4 }"),
+			[]string{`backendAddressPools[0].addresses[0]: 10.0.0.0/24 overlaps 10.0.0.4 of frontend "internal"`}},
+		{"internal, of an outbound rule", frontends("{ name: public, privateIPAddress: 10.9.0.4 }"),
+			[]string{`outboundRules[0].frontendIPConfigurations[0]: "public" is internal; an outbound rule needs public frontends`}},
 		{"nameless", frontends(public + ", { publicIPAddress: 203.0.113.6 }"),
 			[]string{"frontendIPConfigurations[1].name: is required"}},
 		{"two of one name", frontends(public + ", { name: public, publicIPAddress: 203.0.113.6 }"),
@@ -47,27 +56,37 @@ func TestPools(t *testing.T) {
 			[]string{`backendAddressPools[0].addresses[0]: 203.0.113.64/29 overlaps 203.0.113.64/30 of frontend "block"`}},
 		{"shared addresses", pools("{ name: vms, addresses: [ 10.0.0.1 ] }, { name: b, addresses: [ 10.0.0.0/24 ] }"), nil},
 		{"empty", pools("{ name: vms, addresses: [] }"), nil},
+		{"drain period low", pools("{ name: vms, drainPeriodInSeconds: -1 }"), []string{"backendAddressPools[0].drainPeriodInSeconds: -1 is outside 0–86400"}},
+		{"drain period high", pools("{ name: vms, drainPeriodInSeconds: 86401 }"), []string{"backendAddressPools[0].drainPeriodInSeconds: 86401 is outside 0–86400"}},
+		{"drain period at its end", pools("{ name: vms, drainPeriodInSeconds: 86400 }"), nil},
 		{"too large", pools("{ name: vms, addresses: [ 10.0.0.0/16, 10.1.0.0 ] }"),
 			[]string{"backendAddressPools[0].addresses: 65537 addresses are more than the 65536 that a pool may have",
 				"outboundRules[0].allocatedOutboundPorts: SpecifiedAllocatedOutboundPortsForOutboundRuleExceedsTotalNumberOfAvailablePorts: " +
-					"65537 members × 32 ports each exceed the 64000 available (64000 × 1 frontend IPs − 8 × 0 inbound rule ports)"}},
+					"65537 members × 32 ports each exceed the 64000 available (64000 × 1 frontend IPs − 8 × 0 blocks with a rule's port)"}},
 	})
 }
 
-// outbound builds a file whose outbound rules are the given ones, each the keys
-// in which it differs from a valid rule.
-func outbound(profile string, rules ...string) string {
-	elements := []string{}
-	for _, r := range rules {
-		pairs := strings.Split(r, "; ")
-		for _, pair := range []string{"name: egress", "frontendIPConfigurations: [ public ]", "backendAddressPool: vms", "protocol: All"} {
-			if key := strings.SplitAfter(pair, ":")[0]; !strings.Contains("; "+r, "; "+key) {
+// section builds one whose elements are the given ones, each the keys in which
+// it differs from the pairs of a valid one.
+func section(name string, valid []string, elements ...string) string {
+	lines := []string{}
+	for _, e := range elements {
+		e = strings.TrimSuffix(e, "; ")
+		pairs := strings.Split(e, "; ")
+		for _, pair := range valid {
+			if key := strings.SplitAfter(pair, ":")[0]; !strings.Contains("; "+e, "; "+key) {
 				pairs = append(pairs, pair)
 			}
 		}
-		elements = append(elements, "{ "+strings.Join(pairs, ", ")+" }")
+		lines = append(lines, "{ "+strings.Trim(strings.Join(pairs, ", "), ", ")+" }")
 	}
-	return with("profile: "+profile, "outboundRules: [ "+strings.Join(elements, ", ")+" ]")
+	return name + ": [ " + strings.Join(lines, ", ") + " ]"
+}
+
+// outbound builds a file with the given outbound rules.
+func outbound(profile string, rules ...string) string {
+	valid := []string{"name: egress", "frontendIPConfigurations: [ public ]", "backendAddressPool: vms", "protocol: All"}
+	return with("profile: "+profile, section("outboundRules", valid, rules...))
 }
 
 func TestOutboundRules(t *testing.T) {
@@ -129,8 +148,12 @@ func TestAllocatedPorts(t *testing.T) {
 	const eight = path + "SpecifiedAllocatedOutboundPortsForOutboundRuleIsNotAMultipleOfEight: "
 	tooMany := func(members, ports, available, ips, rules int) string {
 		return fmt.Sprintf("%sSpecifiedAllocatedOutboundPortsForOutboundRuleExceedsTotalNumberOfAvailablePorts: "+
-			"%d members × %d ports each exceed the %d available (64000 × %d frontend IPs − 8 × %d inbound rule ports)",
+			"%d members × %d ports each exceed the %d available (64000 × %d frontend IPs − 8 × %d blocks with a rule's port)",
 			path, members, ports, available, ips, rules)
+	}
+	notAllowed := func(ports int) string {
+		return fmt.Sprintf("%sSpecifiedAllocatedOutboundPortsForOutboundRuleExceedsTotalNumberOfAllowedPortsPerRule: "+
+			"%d ports for each member exceed the 64000 of a rule with 1 frontend IPs", path, ports)
 	}
 	file := func(members, frontends, ports string, natPorts ...string) string {
 		inbound := []string{"inboundNatRules:"}
@@ -148,9 +171,9 @@ func TestAllocatedPorts(t *testing.T) {
 	run(t, []problemCase{
 		{"not a multiple", file("10.0.0.1", "public", "1020"), []string{eight + "1020 is not a multiple of 8; use 1016 or 1024"}},
 		{"all of one address", file("10.0.0.1", "public", "64000"), nil},
-		{"above one address", file("10.0.0.1", "public", "64008"), []string{tooMany(1, 64008, 64000, 1, 0)}},
+		{"above one address", file("10.0.0.1", "public", "64008"), []string{notAllowed(64008)}},
 		{"both wrong", file("10.0.0.1", "public", "64001"),
-			[]string{eight + "64001 is not a multiple of 8; use 64000 or 64008", tooMany(1, 64001, 64000, 1, 0)}},
+			[]string{eight + "64001 is not a multiple of 8; use 64000 or 64008", notAllowed(64001)}},
 		{"just fits", file("10.0.0.0/26", "public", "1000"), nil},
 		{"a block more does not", file("10.0.0.0/26", "public", "1008"), []string{tooMany(64, 1008, 64000, 1, 0)}},
 		{"a prefix counts each address", file("10.0.0.0/26", "block, public", "5000"), nil},
@@ -161,10 +184,15 @@ func TestAllocatedPorts(t *testing.T) {
 		{"ports apart take two", file("10.0.0.1, 10.0.0.2", "public", "32000", nat("public", "Tcp", 2222), nat("public", "Udp", 1024)),
 			[]string{tooMany(2, 32000, 63984, 1, 2)}},
 		{"ports outside take none", file("10.0.0.0/26", "public", "1000", nat("public", "Tcp", 1023), nat("public", "Tcp", 65024)), nil},
+		{"ports in one block take one", file("10.0.0.1, 10.0.0.2", "public", "31992",
+			nat("public", "Tcp", 2224), nat("public", "Udp", 2231), nat("public", "Tcp", 2227)), nil},
+		{"but not in the next", file("10.0.0.1, 10.0.0.2", "public", "31992", nat("public", "Tcp", 2223), nat("public", "Tcp", 2224), nat("public", "Tcp", 2232)),
+			[]string{tooMany(2, 31992, 63976, 1, 3)}},
+		{"all but a block", file("10.0.0.1", "public", "64000", nat("public", "Tcp", 2222)), []string{tooMany(1, 64000, 63992, 1, 1)}},
 		{"another frontend's take none", file("10.0.0.0/26", "public", "1000", nat("b", "Tcp", 2222)), nil},
-		{"an empty pool counts as one member", file("", "public", "64008"), []string{tooMany(1, 64008, 64000, 1, 0)}},
+		{"an empty pool counts as one member", file("", "public", "64008"), []string{notAllowed(64008)}},
 		{"no overflow", file("10.0.0.0/16", "public", "9223372036854775800"),
-			[]string{tooMany(1<<16, 9223372036854775800, 64000, 1, 0)}},
+			[]string{notAllowed(9223372036854775800)}},
 		{"the table beyond its end fits", file("10.0.0.0/22, 10.0.4.0/23, 10.0.6.0/24", "public", "0"), nil},
 		{"until it does not", file("10.0.0.0/21", "public", "0"), []string{tooMany(2048, 32, 64000, 1, 0)}},
 		{"rules whose frontends are unknown are not counted", file("10.0.0.0/21", "x", "64000"),
@@ -233,7 +261,7 @@ func TestInboundNATRules(t *testing.T) {
 			[]string{first + ".frontendPort: 65535 is outside 1–65534", first + ".backendPort: 65536 is outside 1–65535"}},
 		{"ports at their ends", rules(rule("a", "public", "Tcp", 1, "10.0.0.1", 1), rule("b", "public", "Tcp", 65534, "10.0.0.1", 65535)), nil},
 		{"no backend", rules(`{ name: ssh, frontendIPConfiguration: public, protocol: Tcp, frontendPort: 22, backendPort: 22 }`),
-			[]string{first + ".backendAddress: is required"}},
+			[]string{first + ".backendAddress: is required, or backendAddressPool with a range of frontend ports"}},
 		{"an IPv6 backend", rules(rule("ssh", "public", "Tcp", 22, `"2001:db8::1"`, 22)),
 			[]string{first + ".backendAddress: 2001:db8::1: IPv6 is not supported yet"}},
 		{"a frontend's address", rules(rule("ssh", "public", "Tcp", 22, "203.0.113.65", 22)),

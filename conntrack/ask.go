@@ -8,28 +8,30 @@ const (
 	questionEvery = 2_000 // ms
 )
 
-// unheard returns the ends that have to be asked: of a flow that has just expired
-// both, of one that is being asked those that have not spoken since the first
-// question. Whatever they say counts, as it does for the idle timer.
+// unheard returns the ends that have to be asked: of a flow that is being asked those
+// that have not spoken since the first question, of one that has just expired both.
+// Whatever they say counts, as it does for the idle timer.
 func (t *Table) unheard(slot uint32, expired bool) (ask [2]bool) {
 	e, s := &t.entries[slot], &t.sides[slot]
-	switch {
-	case s.asked == 0 && (!expired || !t.rules[s.rule].ask || e[0].state() != Established):
-		return ask
-	case s.asked == 0:
-		ask = [2]bool{true, true}
-	default:
+	if s.asked != 0 {
 		// By the first question both had been silent for the timeout, which leaves
 		// as much room for sweeps that come late.
 		since := s.due - uint32(s.asked)*questionEvery - t.timeout(slot)
-		for i := range e {
-			ask[i] = int32(e[i].last-since) < 0
+		ask = t.audible(slot, int32(e[0].last-since) < 0, int32(e[1].last-since) < 0)
+		if ask != [2]bool{} {
+			return ask
 		}
+		s.asked = 0 // a timeout shorter than that may be over again: another round
 	}
-	if t.oneWay(slot) {
-		ask[Reply] = false // its answer would not come by
+	if expired && t.rules[s.rule].ask && e[0].state() == Established {
+		ask = t.audible(slot, true, true)
 	}
 	return ask
+}
+
+// audible leaves out a server whose answer would not come by.
+func (t *Table) audible(slot uint32, client, server bool) [2]bool {
+	return [2]bool{client, server && !t.oneWay(slot)}
 }
 
 // question puts the flow where the answers are due.

@@ -152,7 +152,6 @@ func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
 	} else if ask != [2]bool{} || expired {
 		return append(buf, t.End(makeRef(slot, Original), t.expiry(slot), now))
 	}
-	t.sides[slot].asked = 0
 	t.disarm(slot)
 	t.arm(slot, ms+uint32(left))
 	return buf

@@ -65,10 +65,13 @@ func (t *Table) observeSyn(r Ref, p *packet.Parsed) {
 // reopens says whether a SYN begins the connection anew on a flow that is over. Its
 // number is not asked for: the end that closed last has no TIME_WAIT, and the other
 // may know by timestamps that the SYN is new (RFC 6191). One that was old costs the
-// rest of a hold.
+// rest of a hold. That a server which is not heard has closed too has to be believed.
 func (t *Table) reopens(r Ref, p *packet.Parsed) bool {
+	if r.Direction() != Original || p.Flags&packet.ACK != 0 {
+		return false
+	}
 	state := t.State(r)
-	return r.Direction() == Original && p.Flags&packet.ACK == 0 && (state == Closed || state == TimeWait)
+	return state == Closed || state == TimeWait || state == FinWait && t.oneWay(r.slot())
 }
 
 // Spent says whether the flow is over and only held, so that a SYN in its

@@ -51,7 +51,7 @@ func (p *Policy) hairpinBlocks(a packet.Addr) (all []PortBlock) {
 		r := f.hairpin()
 		return []PortBlock{{Frontend: a, First: r.first, Count: int(r.last-r.first) + 1}}
 	}
-	stock := inventory{frontends: []packet.Addr{a}, reserved: p.reserved}
+	stock := inventory{frontends: []packet.Addr{a}, reserved: p.reserved, next: make(map[packet.Addr]int)}
 	all, _ = stock.take((blocksPerFrontend - len(p.reserved[a])) * BlockSize)
 	return all
 }

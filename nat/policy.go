@@ -23,6 +23,7 @@ type Rules struct {
 	Members   []packet.Addr // of all pools, with or without an outbound rule
 	Outbound  []OutboundRule
 	Inbound   []InboundRule
+	Reserved  []Endpoint // ports of frontends that rules will have some day
 	Instances []Instance // their public addresses need not be among Frontends, nor their backends among Members
 }
 
@@ -33,8 +34,9 @@ type Policy struct {
 	reserved  map[packet.Addr]map[int]bool // by frontend, the blocks that inbound rules' ports fall in
 	leases    []*Lease
 	members   map[packet.Addr]*member
-	hairpins  map[frontendPort]uint32 // owner numbers, by frontend address and protocol
-	runs      []run                   // whose TCP ports are whose, in ascending order
+	dealt     map[packet.Protocol]map[packet.Addr]int // by frontend, how many blocks have been dealt out
+	hairpins  map[frontendPort]uint32                 // owner numbers, by frontend address and protocol
+	runs      []run                                   // whose TCP ports are whose, in ascending order
 }
 
 // frontend is what is known of an address that the gateway answers for.
@@ -65,11 +67,15 @@ func NewPolicy(r Rules) (*Policy, error) {
 		frontends: make(map[packet.Addr]frontend),
 		reserved:  make(map[packet.Addr]map[int]bool),
 		members:   make(map[packet.Addr]*member),
+		dealt:     make(map[packet.Protocol]map[packet.Addr]int),
 		hairpins:  make(map[frontendPort]uint32),
 	}
 	p.addAddresses(&r)
 	for i := range r.Inbound {
 		p.serve(r.Inbound[i].Frontend)
+	}
+	for _, e := range r.Reserved {
+		p.serve(e)
 	}
 	for i := range r.Outbound {
 		if err := p.deal(&r.Outbound[i]); err != nil {
@@ -120,7 +126,7 @@ func (p *Policy) deal(r *OutboundRule) error {
 		f.snat = true
 		p.frontends[a] = f
 	}
-	stock := inventory{frontends: r.Frontends, reserved: p.reserved}
+	stock := p.stock(r)
 	for _, addr := range r.Members {
 		blocks, ok := stock.take(r.Ports)
 		if !ok {
@@ -133,6 +139,21 @@ func (p *Policy) deal(r *OutboundRule) error {
 		}
 	}
 	return nil
+}
+
+// stock returns what is left of a rule's frontends for its protocols, and counts
+// it as what is left after the rule.
+func (p *Policy) stock(r *OutboundRule) inventory {
+	v := inventory{frontends: r.Frontends, reserved: p.reserved, next: make(map[packet.Addr]int)}
+	for _, proto := range r.Protocols {
+		for a, n := range p.dealt[proto] {
+			v.next[a] = max(v.next[a], n)
+		}
+	}
+	for _, proto := range r.Protocols {
+		p.dealt[proto] = v.next
+	}
+	return v
 }
 
 func (p *Policy) lease(r *OutboundRule, addr packet.Addr, proto packet.Protocol, blocks []PortBlock) error {

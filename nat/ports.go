@@ -25,20 +25,22 @@ type PortBlock struct {
 type inventory struct {
 	frontends []packet.Addr
 	reserved  map[packet.Addr]map[int]bool // block numbers that rules' ports fall in
-	at        int                          // the next block: frontend × blocksPerFrontend + number
+	next      map[packet.Addr]int          // the number of the first block not dealt out yet
 }
 
 func blockOf(port uint16) int { return (int(port) - FirstPort) / BlockSize }
 
 func inRange(port uint16) bool { return port >= FirstPort && port <= LastPort }
 
-// next returns one more block, or false when the frontends have no more.
-func (v *inventory) next() (PortBlock, bool) {
-	for v.at < len(v.frontends)*blocksPerFrontend {
-		frontend, number := v.frontends[v.at/blocksPerFrontend], v.at%blocksPerFrontend
-		v.at++
-		if !v.reserved[frontend][number] {
-			return PortBlock{Frontend: frontend, First: uint16(FirstPort + number*BlockSize), Count: BlockSize}, true
+// block returns one more block, or false when the frontends have no more.
+func (v *inventory) block() (PortBlock, bool) {
+	for _, frontend := range v.frontends {
+		for v.next[frontend] < blocksPerFrontend {
+			number := v.next[frontend]
+			v.next[frontend]++
+			if !v.reserved[frontend][number] {
+				return PortBlock{Frontend: frontend, First: uint16(FirstPort + number*BlockSize), Count: BlockSize}, true
+			}
 		}
 	}
 	return PortBlock{}, false
@@ -47,7 +49,7 @@ func (v *inventory) next() (PortBlock, bool) {
 // take returns n ports as runs that are as long as can be.
 func (v *inventory) take(n int) (runs []PortBlock, ok bool) {
 	for ; n > 0; n -= BlockSize {
-		b, ok := v.next()
+		b, ok := v.block()
 		if !ok {
 			return nil, false
 		}

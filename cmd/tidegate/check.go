@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,10 +43,24 @@ func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", defaultConfig, "the configuration: YAML, JSON or TOML")
 }
 
+// summary counts what there is; frontends and outbound rules are said to be missing.
 func summary(c *config.Config) string {
-	return fmt.Sprintf("profile %s, datapath %s, %s, %s, %s", c.Profile, c.Gateway.Datapath,
-		count(len(c.FrontendIPConfigurations), "frontend"),
-		count(len(c.OutboundRules), "outbound rule"), count(len(c.InboundNATRules), "inbound NAT rule"))
+	parts := []string{
+		fmt.Sprintf("profile %s, datapath %s", c.Profile, c.Gateway.Datapath),
+		count(len(c.FrontendIPConfigurations), "frontend"), count(len(c.OutboundRules), "outbound rule"),
+	}
+	for _, section := range []struct {
+		n    int
+		what string
+	}{
+		{len(c.NATRules()), "inbound NAT rule"}, {len(c.LoadBalancingRules), "load-balancing rule"},
+		{len(c.Probes), "probe"}, {len(c.InstancePublicIPs), "instance-level public IP"},
+	} {
+		if section.n > 0 {
+			parts = append(parts, count(section.n, section.what))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func count(n int, what string) string {

@@ -40,8 +40,8 @@ func newPlan(c *config.Config) *plan {
 	}
 	p.addAddresses(c)
 	p.numberRules(c)
-	for _, r := range c.NATRules() {
-		p.addNATRule(c, r)
+	for i, r := range c.NATRules() {
+		p.addNATRule(c, r, uint16(len(c.OutboundRules)+i))
 	}
 	for _, r := range c.LoadBalancingRules {
 		p.addBalancing(c, r)

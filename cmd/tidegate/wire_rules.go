@@ -49,10 +49,10 @@ func (p *plan) addOutbounds(c *config.Config) {
 }
 
 // addNATRule adds the rule, or over a pool one for each member.
-func (p *plan) addNATRule(c *config.Config, r config.InboundNATRule) {
+func (p *plan) addNATRule(c *config.Config, r config.InboundNATRule, number uint16) {
 	f, _ := c.Frontend(r.FrontendIPConfiguration)
 	in := nat.InboundRule{
-		Rule: p.numbers[ruleKey{gateway.InboundNATRule, r.Name}], Name: r.Name,
+		Rule: number, Name: r.Name, // a rule and a pool may share a name
 		Protocol: transports(r.Protocol)[0],
 		Frontend: nat.Endpoint{Addr: packet.AddrFrom(f.Prefix().Addr()), Port: uint16(r.FrontendPort)},
 		Backend:  nat.Endpoint{Addr: packet.AddrFrom(r.BackendAddress), Port: uint16(r.BackendPort)},
@@ -68,6 +68,9 @@ func (p *plan) addNATRule(c *config.Config, r config.InboundNATRule) {
 		in.Backend.Addr = packet.AddrFrom(a)
 		p.nat.Inbound = append(p.nat.Inbound, in)
 		in.Frontend.Port++
+	}
+	for port := r.FrontendPortRangeStart; port <= r.FrontendPortRangeEnd; port++ {
+		p.nat.Reserved = append(p.nat.Reserved, nat.Endpoint{Addr: in.Frontend.Addr, Port: uint16(port)})
 	}
 }
 
