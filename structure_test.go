@@ -19,6 +19,7 @@ const module = "tidegate/"
 // listed may import nothing of ours. ARCHITECTURE.md draws it.
 var imports = map[string][]string{
 	"packet":                nil,
+	"fragment":              {"packet"},
 	"packet/packettest":     {"packet"},
 	"packetio":              nil,
 	"packetio/packetiotest": {"packetio"},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,20 +85,43 @@ func (c *Client) Ports(ctx context.Context, by PortsBy) (p Ports, err error) {
 	return p, c.do(ctx, http.MethodGet, "/v1/ports", url.Values{"by": {string(by)}}, &p)
 }
 
+// Backends returns how the backends of load-balancing rules stand.
+func (c *Client) Backends(ctx context.Context) (b Backends, err error) {
+	return b, c.do(ctx, http.MethodGet, "/v1/backends", nil, &b)
+}
+
+// Explain returns what would happen to a packet. Nothing is sent.
+func (c *Client) Explain(ctx context.Context, r ExplainRequest) (e Explanation, err error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return e, fmt.Errorf("api: explain: %w", err)
+	}
+	return e, c.send(ctx, http.MethodPost, "/v1/explain", bytes.NewReader(body), &e)
+}
+
 // Healthy returns nil if the gateway answers. Whether packets flow is Status.Ready.
 func (c *Client) Healthy(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, "/healthz", nil, nil)
 }
 
-// do sends a request and decodes the answer into out, if out is not nil.
+// do asks with query parameters.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, out any) error {
-	target := c.base + path
 	if len(q) > 0 {
-		target += "?" + q.Encode()
+		path += "?" + q.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target, http.NoBody)
+	return c.send(ctx, method, path, http.NoBody, out)
+}
+
+// send sends a request, whose body if any is JSON, and decodes the answer into out,
+// if out is not nil. Errors name the path without its query.
+func (c *Client) send(ctx context.Context, method, target string, body io.Reader, out any) error {
+	path, _, _ := strings.Cut(target, "?")
+	req, err := http.NewRequestWithContext(ctx, method, c.base+target, body)
 	if err != nil {
 		return fmt.Errorf("api: %s %s: %w", method, path, err)
+	}
+	if body != http.NoBody {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestRefusal(t *testing.T) {
 	if !errors.As(err, &p) || p.Status != 400 || p.Errors[0].Location != "query.x" {
 		t.Fatalf("%#v", err)
 	}
-	if want := "api: GET /v1/flows: 400 Bad Request: no; really"; err.Error() != want {
+	if want := "api: GET /v1/flows: 400 Bad Request: no; query.x: really"; err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}
 }

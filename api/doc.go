@@ -4,8 +4,8 @@
 // It is a leaf: it imports nothing of the gateway, so that a program which only
 // talks to one links none of it. The server is in api/server.
 //
-// Endpoints are netip.AddrPort; for ICMP the port of the internal and the
-// external endpoint is the echo identifier, and that of the remote one is 0.
+// Endpoints are netip.AddrPort; for ICMP the port of the end that asks, and of the
+// frontend that stands for it, is the echo identifier, and that of the other is 0.
 // Durations are seconds, sizes are bytes of IP packets, times are UTC. Errors
 // are RFC 9457 problem details. Unknown fields of an answer are ignored, so an
 // older client understands a newer gateway.

@@ -34,7 +34,11 @@ func (p *Problem) Error() string {
 		text = p.Title
 	}
 	for _, e := range p.Errors {
-		text += "; " + e.Message
+		text += "; "
+		if e.Location != "" {
+			text += e.Location + ": "
+		}
+		text += e.Message
 	}
 	return text
 }

@@ -179,7 +179,8 @@ func (c *control) overdue() (due []drain) {
 
 // BackendState is how a backend of a pool stands.
 type BackendState struct {
-	Pool, Probe string // Probe is empty where the pool's rules have none
+	Pool, Probe string   // Probe is empty where the pool's rules have none
+	Rules       []uint16 // the numbers of the rules that share them
 	Backend     packet.Addr
 	Admin       nat.AdminState
 	Up          bool // what its probe found last; true without a probe
@@ -199,12 +200,12 @@ func (g *Gateway) Backends() (all []BackendState) {
 		taking := p.Eligible(up)
 		for _, m := range p.Backends {
 			_, takes := slices.BinarySearch(taking, m.Addr)
-			s := BackendState{Pool: p.Name, Probe: p.Probe, Backend: m.Addr, Admin: m.Admin, Up: p.Probe == "" || up(m.Addr), Taking: takes}
+			s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: m.Addr, Admin: m.Admin, Up: p.Probe == "" || up(m.Addr), Taking: takes}
 			all = append(all, b.drainOf(p, s, now))
 		}
 		for _, d := range b.drains {
 			if d.pool == p && !slices.ContainsFunc(p.Backends, func(m nat.Backend) bool { return m.Addr == d.backend }) {
-				s := BackendState{Pool: p.Name, Probe: p.Probe, Backend: d.backend, Left: true}
+				s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: d.backend, Left: true}
 				all = append(all, b.drainOf(p, s, now))
 			}
 		}

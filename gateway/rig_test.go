@@ -26,6 +26,8 @@ type rig struct {
 	ports [2]*worker
 	sent  [2][][]byte // frames written, by side
 	hops  *testRouter
+
+	turned bool // what is passed comes out on the side it came from
 }
 
 const (
@@ -51,11 +53,21 @@ type testRouter struct {
 	solicited []packet.Addr
 	addresses [2]packet.Addr
 	asked     func() // called by Hop, if not nil
+	ways      *[]way // what Hop was asked, if not nil
+}
+
+// way is a question for a next hop.
+type way struct {
+	dst packet.Addr
+	out nexthop.Side
 }
 
 func (r *testRouter) Hop(dst packet.Addr, out nexthop.Side) (*nexthop.Hop, nexthop.Status) {
 	if r.asked != nil {
 		r.asked()
+	}
+	if r.ways != nil {
+		*r.ways = append(*r.ways, way{dst, out})
 	}
 	if s := r.status[dst]; s != 0 && s != nexthop.Resolved {
 		return nil, s
@@ -245,6 +257,9 @@ func (r *rig) one(side nexthop.Side) packettest.View {
 func (r *rig) pass(from nexthop.Side, ip []byte) packettest.View {
 	r.t.Helper()
 	r.expect(Forwarded, from, ip)
+	if r.turned {
+		return r.one(from)
+	}
 	return r.one(opposite(from))
 }
 
@@ -261,5 +276,14 @@ func (r *rig) sleep(d time.Duration) {
 		if err := r.control.sweep(r.t.Context(), buf); err != nil {
 			r.t.Fatal(err)
 		}
+		r.rebalance()
+	}
+}
+
+// rebalance carries out what probes and operators have said.
+func (r *rig) rebalance() {
+	r.t.Helper()
+	if err := r.control.rebalance(); err != nil {
+		r.t.Fatal(err)
 	}
 }

@@ -36,6 +36,13 @@ func (f *family) add(v float64, labels ...string) {
 	f.values[key] += v
 }
 
+// set is for what can't be added up.
+func (f *family) set(v float64, labels ...string) {
+	var key [maxLabels]string
+	copy(key[:], labels)
+	f.values[key] = v
+}
+
 func (f *family) send(ch chan<- prometheus.Metric) {
 	for key, v := range f.values {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, v, key[:f.labels]...)
@@ -47,11 +54,13 @@ type families struct {
 	flows, created, closed, resets *family
 	allocated, used, connections   *family
 	packets, bytes, drops          *family
+	backendUp, taking, chosen      *family
+	probes, probeTook              *family
 	datapath, reloaded             *family
 }
 
 func newFamilies() *families {
-	return &families{
+	f := &families{
 		flows:   gauge("tidegate_flows", "Flows in the table, held ones included.", "rule", "protocol", "state"),
 		created: counter("tidegate_flows_created_total", "Flows that began.", "rule", "protocol"),
 		closed:  counter("tidegate_flows_closed_total", "Flows that ended.", "rule", "protocol", "reason"),
@@ -69,11 +78,24 @@ func newFamilies() *families {
 		datapath: gauge("tidegate_datapath_info", "The datapath in use.", "datapath"),
 		reloaded: gauge("tidegate_config_last_reload_successful", "Whether the last attempt to read the configuration succeeded."),
 	}
+	f.addBackends()
+	return f
+}
+
+func (f *families) addBackends() {
+	f.backendUp = gauge("tidegate_backend_up", "What the probe has found of a backend in a pool, 0 before its first result; 1 without a probe, whatever its adminState.",
+		"pool", "backend", "probe")
+	f.taking = gauge("tidegate_backend_taking_flows", "Whether a backend in a pool gets new flows: adminState and what happens when all are down count too.",
+		"pool", "backend", "probe")
+	f.chosen = counter("tidegate_backend_flows_created_total", "Flows that a load-balancing rule has led to a backend; there from the first on.",
+		"rule", "backend")
+	f.probes = counter("tidegate_probes_total", "Probes that have ended.", "probe", "backend", "result")
+	f.probeTook = gauge("tidegate_probe_duration_seconds", "What the last probe took.", "probe", "backend")
 }
 
 func (f *families) all() []*family {
 	return []*family{
 		f.flows, f.created, f.closed, f.resets, f.allocated, f.used, f.connections,
-		f.packets, f.bytes, f.drops, f.datapath, f.reloaded,
+		f.packets, f.bytes, f.drops, f.backendUp, f.taking, f.chosen, f.probes, f.probeTook, f.datapath, f.reloaded,
 	}
 }

@@ -15,14 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tidegate/gateway"
-	"tidegate/packet"
 	"tidegate/probe"
 )
 
 // Options is everything a Collector is made of. Only Frontends, Drops and Probes may be nil.
 type Options struct {
 	Gateway   *gateway.Gateway
-	Frontends map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
+	Frontends gateway.Names            // names of the frontend configurations; an address without one names itself
 	Datapath  string                   // the one in use
 	Probes    func() []probe.Status    // what is known of each probe's targets
 	Drops     func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
@@ -59,10 +58,15 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		c.countRule(f, r.Name, i, &s)
 	}
 	for i := range s.Leases {
-		c.countLease(f, &s.Leases[i])
+		if s.Leases[i].Member != 0 { // else made for hairpin flows: of no backend, out of ports that no rule gives out
+			c.countLease(f, &s.Leases[i])
+		}
 	}
 	countTraffic(f, &s)
 	c.countDrops(f, &s)
+	c.countBackends(f)
+	c.countChosen(f, &s)
+	c.countProbes(f)
 	f.datapath.add(1, c.Datapath)
 	f.reloaded.add(1)
 	for _, family := range f.all() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http/httptest"
 	"strconv"
@@ -81,24 +82,31 @@ func newPolicy(t *testing.T) *nat.Policy {
 	return p
 }
 
-// play runs a gateway in memory until it has decided on all packets; both sides
-// come through one tunnel, so that they come in order.
+// play runs a gateway of outbound rules and one inbound NAT rule.
 func play(t *testing.T, inbound string, packets ...[]byte) *gateway.Gateway {
 	t.Helper()
-	source := &tape{packets: packets, ended: make(chan struct{}), closed: make(chan struct{})}
-	port := gateway.Port{Writers: [2]gateway.Writer{source, source}, Router: gateway.NewTunnelRouter(1500), Tunnel: true}
-	worker := port
-	worker.Reader = source
-	g, err := gateway.New(gateway.Options{
-		MaxFlows: 1024, Policy: newPolicy(t), Control: port, Workers: []gateway.Port{worker},
-		Now: func() int64 { return int64(time.Hour) }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Timers: conntrack.Timers{HalfOpen: time.Minute, FinHold: time.Minute, ResetHold: time.Minute, ICMP: time.Minute},
+	return playOn(t, gateway.Options{
+		Policy: newPolicy(t),
 		Rules: []gateway.Rule{
 			{Name: "egress", Type: gateway.OutboundRule, Idle: time.Minute, Reset: true},
 			{Name: "wide", Type: gateway.OutboundRule, Idle: time.Minute},
 			{Name: inbound, Type: gateway.InboundNATRule, Idle: time.Minute},
 		},
-	})
+	}, packets...)
+}
+
+// playOn runs a gateway in memory until it has decided on all packets; both sides
+// come through one tunnel, so that they come in order.
+func playOn(t *testing.T, o gateway.Options, packets ...[]byte) *gateway.Gateway {
+	t.Helper()
+	source := &tape{packets: packets, ended: make(chan struct{}), closed: make(chan struct{})}
+	port := gateway.Port{Writers: [2]gateway.Writer{source, source}, Router: gateway.NewTunnelRouter(1500), Tunnel: true}
+	worker := port
+	worker.Reader = source
+	o.MaxFlows, o.Control, o.Workers = 1024, port, []gateway.Port{worker}
+	o.Now, o.Log = func() int64 { return int64(time.Hour) }, slog.New(slog.NewTextHandler(io.Discard, nil))
+	o.Timers = conntrack.Timers{HalfOpen: time.Minute, FinHold: time.Minute, ResetHold: time.Minute, ICMP: time.Minute}
+	g, err := gateway.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +163,16 @@ func scrape(t *testing.T, o Options) map[string]string {
 
 // nonzero picks the samples of one metric that are not 0.
 func nonzero(samples map[string]string, metric string) map[string]string {
+	picked := all(samples, metric)
+	maps.DeleteFunc(picked, func(_, value string) bool { return value == "0" })
+	return picked
+}
+
+// all picks the samples of one metric.
+func all(samples map[string]string, metric string) map[string]string {
 	picked := make(map[string]string)
 	for name, value := range samples {
-		if labels, ok := strings.CutPrefix(name, metric+"{"); ok && value != "0" {
+		if labels, ok := strings.CutPrefix(name, metric+"{"); ok {
 			picked[strings.TrimSuffix(labels, "}")] = value
 		}
 	}

@@ -92,10 +92,14 @@ func (l *Lease) Opened() (n uint64) {
 // source is the member. evict tells that a spent flow has the port for this
 // destination and must be ended first. false: no port is left for it.
 func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
+	remote := Endpoint{t.Dst, t.DstPort}
 	i, evict := l.find(t, seq, tr, now)
 	if i < 0 {
+		if now >= l.full[remote] && l.perDestination() {
+			l.pause(remote, now)
+		}
 		l.Failed++
-		l.Refused = Endpoint{t.Dst, t.DstPort}
+		l.Refused = remote
 		return Endpoint{}, false, false
 	}
 	return l.endpoint(i), evict, true
@@ -234,9 +238,6 @@ func (l *Lease) search(t *packet.Tuple, seq uint32, tr Tracker, now int64) (foun
 		if looks++; looks >= choosy && spent >= 0 && l.used == l.total {
 			break
 		}
-	}
-	if spent < 0 {
-		l.pause(remote, now)
 	}
 	return spent, spent >= 0
 }

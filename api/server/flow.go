@@ -11,48 +11,41 @@ import (
 	"tidegate/packet"
 )
 
-// ends are the three endpoints of a flow, whichever side began it.
+// ends are the three endpoints of a flow, whichever end began it.
 type ends struct{ internal, external, remote netip.AddrPort }
 
 func endsOf(f *conntrack.Flow) ends {
 	original, reply := &f.Tuple[conntrack.Original], &f.Tuple[conntrack.Reply]
-	if f.Inside {
-		return ends{internal: original.Source(), external: reply.Destination(), remote: original.Destination()}
+	if f.Inbound() {
+		backend := netip.AddrPortFrom(f.Backend().Netip(), reply.SrcPort)
+		return ends{internal: backend, external: original.Destination(), remote: original.Source()}
 	}
-	return ends{internal: reply.Source(), external: original.Destination(), remote: original.Source()}
+	return ends{internal: original.Source(), external: reply.Destination(), remote: original.Destination()}
 }
 
 // externalAddr is the frontend address of a flow.
 func externalAddr(f *conntrack.Flow) packet.Addr {
-	if f.Inside {
-		return f.Tuple[conntrack.Reply].Dst
+	if f.Inbound() {
+		return f.Tuple[conntrack.Original].Dst
 	}
-	return f.Tuple[conntrack.Original].Dst
+	return f.Tuple[conntrack.Reply].Dst
 }
 
-// outward is the direction of a flow's packets from inside to outside.
+// outward is the direction of a flow's packets from the internal to the remote end.
 func outward(f *conntrack.Flow) conntrack.Direction {
-	if f.Inside {
-		return conntrack.Original
+	if f.Inbound() {
+		return conntrack.Reply
 	}
-	return conntrack.Reply
-}
-
-// frontend names the configuration that an address is from.
-func (s *Server) frontend(a packet.Addr) string {
-	if name, ok := s.Frontends[a]; ok {
-		return name
-	}
-	return a.String()
+	return conntrack.Original
 }
 
 // flow converts a copy of a flow that was taken just now.
 func (s *Server) flow(f *conntrack.Flow) api.Flow {
 	now, wall := s.Gateway.Now(), time.Now()
 	rule, ends, out := s.Gateway.Rules()[f.Rule], endsOf(f), outward(f)
-	direction := api.Inbound
-	if f.Inside {
-		direction = api.Outbound
+	direction := api.Outbound
+	if f.Inbound() {
+		direction = api.Inbound
 	}
 	return api.Flow{
 		ID:        fmt.Sprintf("%016x", uint64(f.ID)),
@@ -61,7 +54,7 @@ func (s *Server) flow(f *conntrack.Flow) api.Flow {
 		Direction: direction,
 		Rule:      rule.Name,
 		RuleType:  string(rule.Type),
-		Frontend:  s.frontend(externalAddr(f)),
+		Frontend:  s.Frontends.Of(externalAddr(f)),
 
 		Internal: ends.internal,
 		External: ends.external,

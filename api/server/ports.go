@@ -38,6 +38,9 @@ func (s *Server) ports(by api.PortsBy) []api.PortRow {
 	rows, at := []api.PortRow{}, make(map[api.PortRow]int)
 	for i := range leases {
 		l := &leases[i]
+		if l.Member == 0 {
+			continue // of no pool member and no outbound rule: made for hairpin flows, out of ports that no rule gives out
+		}
 		for n, b := range l.Blocks {
 			key := s.rowKey(by, l, b.Frontend)
 			if _, ok := at[key]; !ok {
@@ -62,7 +65,7 @@ func (s *Server) rowKey(by api.PortsBy, l *gateway.LeaseCounts, frontend packet.
 	row := api.PortRow{Protocol: l.Protocol.String()}
 	switch by {
 	case api.ByFrontend:
-		row.Frontend = s.frontend(frontend)
+		row.Frontend = s.Frontends.Of(frontend)
 	case api.ByRule:
 		row.Rule = s.Gateway.Rules()[l.Rule].Name
 	default:

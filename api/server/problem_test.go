@@ -46,6 +46,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/ports?by=port", 400, "one of backend, frontend, rule"},
 		{"GET", "/v1/ports?rule=a", 400, `unknown parameter "rule": known are by`},
 		{"GET", "/v1/status?x=1", 400, `unknown parameter "x": there are none here`},
+		{"GET", "/v1/backends?pool=vms", 400, `unknown parameter "pool": there are none here`},
+		{"GET", "/v1/explain", 405, "/v1/explain takes POST, not GET"},
 		{"GET", "/v1/nothing", 404, "nothing is at /v1/nothing; see /openapi.json"},
 		{"GET", "/", 404, "nothing is at /"},
 		{"POST", "/v1/flows", 405, "/v1/flows takes DELETE, GET, HEAD, not POST"},
@@ -120,7 +122,7 @@ func TestOpenAPI(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("GET /v1/flows has %v", names)
 	}
-	for path, methods := range map[string]int{"/v1/status": 1, "/v1/flows": 2, "/v1/ports": 1} {
+	for path, methods := range map[string]int{"/v1/status": 1, "/v1/flows": 2, "/v1/ports": 1, "/v1/backends": 1, "/v1/explain": 1} {
 		if len(doc.Paths[path]) != methods {
 			t.Errorf("%s has %v", path, doc.Paths[path])
 		}

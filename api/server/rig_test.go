@@ -24,6 +24,7 @@ import (
 	"tidegate/packet"
 	"tidegate/packet/packettest"
 	"tidegate/packetio"
+	"tidegate/probe"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,6 +44,7 @@ type rig struct {
 	client  *api.Client
 	ready   atomic.Pointer[error]
 	lost    atomic.Uint64
+	probes  atomic.Pointer[[]probe.Status]
 }
 
 const testIdle = 4 * time.Minute
@@ -50,6 +52,7 @@ const testIdle = 4 * time.Minute
 var frontends = map[packet.Addr]string{
 	packettest.Addr("203.0.113.5"): "public", packettest.Addr("203.0.113.6"): "second",
 	packettest.Addr("203.0.113.64"): "block", packettest.Addr("203.0.113.65"): "block",
+	packettest.Addr("10.0.0.4"): "internal", packettest.Addr("203.0.113.9"): "pip0",
 }
 
 // queue is a Reader of one packet at a time, and newRig's Writer.
@@ -84,14 +87,26 @@ func (q queue) Close() error {
 	return nil
 }
 
-// everywhere is a Router that knows the way to all.
+// everywhere is a Router that knows the way to all but the lost.
 type everywhere struct{ hop nexthop.Hop }
 
-func (r *everywhere) Hop(packet.Addr, nexthop.Side) (*nexthop.Hop, nexthop.Status) {
+// lost are addresses that there is no ready way to.
+var lost = map[packet.Addr]nexthop.Status{
+	packettest.Addr("192.0.2.66"): nexthop.Unreachable, packettest.Addr("192.0.2.77"): nexthop.NoRoute,
+	packettest.Addr("192.0.2.88"): nexthop.Unresolved, packettest.Addr("192.0.2.99"): nexthop.Elsewhere,
+}
+
+// hostAddr is the host's own.
+var hostAddr = packettest.Addr("192.0.2.200")
+
+func (r *everywhere) Hop(dst packet.Addr, _ nexthop.Side) (*nexthop.Hop, nexthop.Status) {
+	if status, ok := lost[dst]; ok {
+		return nil, status
+	}
 	return &r.hop, nexthop.Resolved
 }
-func (r *everywhere) Solicit(packet.Addr)    {}
-func (r *everywhere) Local(packet.Addr) bool { return false }
+func (r *everywhere) Solicit(packet.Addr)      {}
+func (r *everywhere) Local(a packet.Addr) bool { return a == hostAddr }
 
 func (r *everywhere) Address(nexthop.Side) packet.Addr { return 0 }
 
@@ -131,6 +146,12 @@ func testOptions(t *testing.T) gateway.Options {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOf(t, testOptions(t))
+}
+
+// newRigOf runs a gateway of those options, to which it adds queues and a clock.
+func newRigOf(t *testing.T, o gateway.Options) *rig {
+	t.Helper()
 	r := &rig{t: t, socket: filepath.Join(t.TempDir(), "run", "api.sock")}
 	r.clock.Store(int64(time.Hour))
 	control := gateway.Port{Router: new(everywhere)}
@@ -139,7 +160,6 @@ func newRig(t *testing.T) *rig {
 		r.in[side], r.out[side] = make(chan []byte), make(chan []byte, 4096)
 		control.Writers[side] = newQueue(r.out[side])
 	}
-	o := testOptions(t)
 	for side := range r.in {
 		p := control
 		p.Reader, p.Side = newQueue(r.in[side]), nexthop.Side(side)
@@ -160,6 +180,7 @@ func (r *rig) start() {
 		Gateway: r.gateway, Frontends: frontends, Version: "1.2.3", Datapath: "packet",
 		DatapathReason: "the fastest here", Started: time.Now().Add(-time.Minute), Ready: r.readiness,
 		Drops:   func() map[string]uint64 { return map[string]uint64{"rx-overflow": r.lost.Load()} },
+		Probes:  r.probed,
 		Metrics: metrics.Handler(metrics.Options{Gateway: r.gateway, Frontends: frontends}),
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
@@ -208,6 +229,13 @@ func newClient(t *testing.T, address string) *api.Client {
 	return c
 }
 
+func (r *rig) probed() []probe.Status {
+	if all := r.probes.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
 func (r *rig) readiness() error {
 	if err := r.ready.Load(); err != nil {
 		return *err
@@ -225,11 +253,16 @@ type answer struct {
 // request asks over the socket as curl would.
 func (r *rig) request(method, target string, header ...string) answer {
 	r.t.Helper()
+	return r.requestWith(http.NoBody, method, target, header...)
+}
+
+func (r *rig) requestWith(body io.Reader, method, target string, header ...string) answer {
+	r.t.Helper()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", r.socket)
 	}}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://tidegate"+target, http.NoBody)
+	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://tidegate"+target, body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -241,11 +274,11 @@ func (r *rig) request(method, target string, header ...string) answer {
 		r.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(body)}
+	return answer{resp.StatusCode, resp.Header, string(text)}
 }
 
 func (r *rig) get(target string) answer { return r.request(http.MethodGet, target) }

@@ -24,14 +24,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidegate/gateway"
-	"tidegate/packet"
 	"tidegate/probe"
 )
 
 // Options is everything a Server is made of. Only Frontends, Drops and Probes may be nil.
 type Options struct {
 	Gateway        *gateway.Gateway
-	Frontends      map[packet.Addr]string   // names of the frontend configurations; an address without one names itself
+	Frontends      gateway.Names            // names of the frontend configurations; an address without one names itself
 	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason
 	Probes         func() []probe.Status    // what is known of each probe's targets
 	Version        string
@@ -72,6 +71,8 @@ func New(o Options) *Server {
 	s.routeStatus(routes)
 	s.routeFlows(routes)
 	s.routePorts(routes)
+	s.routeBackends(routes)
+	s.routeExplain(routes)
 	mux.Handle("GET /metrics", o.Metrics)
 	sameOrigin := http.NewCrossOriginProtection() // no web page may end flows through its visitor
 	sameOrigin.SetDenyHandler(http.HandlerFunc(denyCrossOrigin))

@@ -16,7 +16,7 @@ type plan struct {
 	nat    nat.Rules
 	pools  []*nat.Pool
 	probes []probe.Spec
-	names  map[packet.Addr]string // of frontends
+	names  gateway.Names
 
 	balancing map[poolKey]*nat.Pool
 	numbers   map[ruleKey]uint16
@@ -32,7 +32,7 @@ type ruleKey struct {
 
 func newPlan(c *config.Config) *plan {
 	p := &plan{
-		names: make(map[packet.Addr]string), balancing: make(map[poolKey]*nat.Pool), numbers: make(map[ruleKey]uint16),
+		names: make(gateway.Names), balancing: make(map[poolKey]*nat.Pool), numbers: make(map[ruleKey]uint16),
 		timers: conntrack.Timers{
 			HalfOpen: c.Timers.TCPHalfOpen, FinHold: c.Timers.TCPFinHold,
 			ResetHold: c.Timers.TCPResetHold, ICMP: c.Timers.ICMP,
