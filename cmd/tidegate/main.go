@@ -83,7 +83,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(), newCheck(), newStatus(g), newFlows(g), newKill(g), newPorts(g), newBackends(g), newExplain(g), newDemo())
+	root.AddCommand(newRun(), newCheck(), newStatus(g), newFlows(g), newKill(g), newPorts(g), newImport(), newBackends(g), newExplain(g), newDemo())
 	return root
 }
 
