@@ -62,6 +62,15 @@ func (t *Table) observeSyn(r Ref, p *packet.Parsed) {
 	t.establish(r.slot())
 }
 
+// Begins says whether a segment begins the connection of a flow that nobody has
+// answered yet, or begins it anew on one that is over.
+func (t *Table) Begins(r Ref, p *packet.Parsed) bool {
+	if p.Kind != packet.KindTCP || p.Flags&packet.SYN == 0 {
+		return false
+	}
+	return r.Direction() == Original && t.State(r) == SynSent || t.reopens(r, p)
+}
+
 // reopens says whether a SYN begins the connection anew on a flow that is over. Its
 // number is not asked for: the end that closed last has no TIME_WAIT, and the other
 // may know by timestamps that the SYN is new (RFC 6191). One that was old costs the

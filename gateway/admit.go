@@ -79,12 +79,11 @@ func (w *worker) evict(reply packet.Tuple, now int64) {
 }
 
 // untranslatable decides on what is neither TCP nor UDP nor an ICMP echo.
-func (w *worker) untranslatable() Verdict {
-	p := &w.p
+func (g *Gateway) untranslatable(p *packet.Parsed, r Router) Verdict {
 	switch {
 	case martianSource(p.Src):
 		return DropMartian
-	case groupAddress(p.Dst) || w.port.Router.Local(p.Dst) && !w.policy.IsFrontend(p.Dst):
+	case groupAddress(p.Dst) || r.Local(p.Dst) && !g.policy.IsFrontend(p.Dst):
 		return LeftToHost
 	case p.Kind == packet.KindFragment:
 		return DropFragment

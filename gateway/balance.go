@@ -66,8 +66,8 @@ func (b *balance) outdate(p *nat.Pool) {
 }
 
 // SetBackends replaces the backends of the pools with that name. Flows of those
-// that leave, or are set down, go on; if the pool has a drain period they are reset
-// when it is over, unless the backend is back by then.
+// that leave, and TCP flows of those that are set down, go on; if the pool has a
+// drain period they are reset when it is over, unless the backend is back by then.
 func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
 	b, now := &g.balance, g.now()
 	b.mu.Lock()
@@ -79,10 +79,19 @@ func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
 	}
 }
 
+// SetMembers replaces the addresses that are in pools by those of the rules, whose
+// numbers and pools are the ones of before.
+func (g *Gateway) SetMembers(r *nat.Rules) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.policy.SetMembers(r)
+}
+
 func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
 	before := p.Backends
 	p.Backends = backends
 	b.outdate(p)
+	b.forget(p, before)
 	for _, old := range before {
 		if p.Drain > 0 && old.Admin != nat.AdminDown && !p.Has(old.Addr) {
 			b.drains = append(b.drains, drain{p, old.Addr, now + int64(p.Drain)})
@@ -91,8 +100,18 @@ func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
 	b.drains = slices.DeleteFunc(b.drains, func(d drain) bool { return d.pool == p && p.Has(d.backend) })
 }
 
+// forget leaves nothing of what a probe has found of those that are no longer asked.
+func (b *balance) forget(p *nat.Pool, before []nat.Backend) {
+	for _, old := range before {
+		asked := slices.ContainsFunc(b.pools, func(other *nat.Pool) bool { return other.Probe == p.Probe && other.Lists(old.Addr) })
+		if !asked {
+			delete(b.up, probed{p.Probe, old.Addr})
+		}
+	}
+}
+
 // rebalance makes the choices again that are stale, moves UDP flows away from
-// backends that take none any more, and resets what is drained.
+// backends that have gone down, and resets what is drained.
 func (c *control) rebalance() error {
 	for _, p := range c.staleChoices() {
 		if err := c.choose(p); err != nil {
@@ -122,17 +141,25 @@ func (c *control) choose(p *nat.Pool) error {
 	if before != nil && slices.Equal(before, now) {
 		return nil
 	}
-	m := nat.NewMaglev(now)
-	c.spread(p, m)
+	c.spread(p, now)
 	c.balance.taking[p] = now
-	gone := slices.DeleteFunc(slices.Clone(before), func(a packet.Addr) bool { return slices.Contains(now, a) })
-	if len(gone) == 0 || !c.hasUDP(p) {
+	lost := c.lost(p, before, now)
+	if len(lost) == 0 || !c.hasUDP(p) {
 		return nil
 	}
 	_, err := c.giveUp(func(f *conntrack.Flow) bool {
-		return f.Tuple[0].Proto == packet.UDP && slices.ContainsFunc(gone, func(a packet.Addr) bool { return servedBy(f, p, a) })
+		return f.Tuple[0].Proto == packet.UDP && slices.ContainsFunc(lost, func(a packet.Addr) bool { return servedBy(f, p, a) })
 	}, conntrack.BackendDown)
 	return err
+}
+
+// lost returns the backends that have gone down. Whoever has left the pool is none of
+// them: its flows go on, those of UDP too.
+func (c *control) lost(p *nat.Pool, before, now []packet.Addr) []packet.Addr {
+	b := &c.balance
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(before), func(a packet.Addr) bool { return slices.Contains(now, a) || !p.Lists(a) })
 }
 
 func (c *control) eligible(p *nat.Pool) []packet.Addr {
@@ -142,7 +169,11 @@ func (c *control) eligible(p *nat.Pool) []packet.Addr {
 	return p.Eligible(func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] })
 }
 
-func (c *control) spread(p *nat.Pool, m *nat.Maglev) {
+func (c *control) spread(p *nat.Pool, taking []packet.Addr) {
+	c.balance.mu.Lock()
+	members := len(p.Backends)
+	c.balance.mu.Unlock()
+	m := nat.NewMaglev(taking, members)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.Spread(m)
@@ -204,7 +235,7 @@ func (g *Gateway) Backends() (all []BackendState) {
 			all = append(all, b.drainOf(p, s, now))
 		}
 		for _, d := range b.drains {
-			if d.pool == p && !slices.ContainsFunc(p.Backends, func(m nat.Backend) bool { return m.Addr == d.backend }) {
+			if d.pool == p && !p.Lists(d.backend) {
 				s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: d.backend, Left: true}
 				all = append(all, b.drainOf(p, s, now))
 			}

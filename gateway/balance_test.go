@@ -267,17 +267,18 @@ func TestBackends(t *testing.T) {
 	p := draining(t)
 	p.r.sleep(20 * time.Second)
 	p.r.health(false, "10.0.0.11")
+	rules := []uint16{ruleWeb, ruleDNS, ruleDirect, ruleExact, ruleAny, ruleInner}
 	want := []BackendState{
-		{Pool: "vms", Probe: "http", Backend: otherMember},
-		{Pool: "vms", Probe: "http", Backend: memberAddr, Left: true, Draining: true, Drain: drainPeriod - 20*time.Second},
+		{Pool: "vms", Probe: "http", Rules: rules, Backend: otherMember},
+		{Pool: "vms", Probe: "http", Rules: rules, Backend: memberAddr, Left: true, Draining: true, Drain: drainPeriod - 20*time.Second},
 	}
 	if diff := cmp.Diff(want, p.r.Backends()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	p.r.SetBackends("vms", []nat.Backend{{Addr: memberAddr, Admin: nat.AdminDown}, {Addr: otherMember, Admin: nat.AdminUp}})
 	want = []BackendState{
-		{Pool: "vms", Probe: "http", Backend: memberAddr, Admin: nat.AdminDown, Up: true, Draining: true, Drain: drainPeriod - 20*time.Second},
-		{Pool: "vms", Probe: "http", Backend: otherMember, Admin: nat.AdminUp, Taking: true},
+		{Pool: "vms", Probe: "http", Rules: rules, Backend: memberAddr, Admin: nat.AdminDown, Draining: true, Drain: drainPeriod - 20*time.Second},
+		{Pool: "vms", Probe: "http", Rules: rules, Backend: otherMember, Admin: nat.AdminUp, Taking: true},
 	}
 	if diff := cmp.Diff(want, p.r.Backends()); diff != "" {
 		t.Errorf("set down and up (-want +got):\n%s", diff)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"time"
 
 	"tidegate/nat"
@@ -19,7 +20,7 @@ type shortage struct {
 // shortageReport is what happened since it was last told of.
 type shortageReport struct {
 	rule     string
-	member   packet.Addr
+	owner    slog.Attr // of the lease: a member, or a frontend for its hairpin flows
 	protocol packet.Protocol
 	towards  nat.Endpoint
 	failed   uint64
@@ -33,7 +34,7 @@ func (c *control) reportExhaustion() {
 	}
 	c.next = now + reportEvery
 	for _, s := range c.shortages() {
-		c.log.Warn("snat exhausted", "rule", s.rule, "member", s.member.String(), "protocol", s.protocol.String(),
+		c.log.Warn("snat exhausted", "rule", s.rule, s.owner, "protocol", s.protocol.String(),
 			"towards", s.towards.String(), "failed", s.failed)
 	}
 }
@@ -42,8 +43,15 @@ func (c *control) shortages() (all []shortageReport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for s, n := range c.short {
-		all = append(all, shortageReport{c.rules[s.rule].Name, s.lease.Member, s.lease.Protocol, s.lease.Refused, n})
+		all = append(all, shortageReport{c.rules[s.rule].Name, ownerOf(s.lease), s.lease.Protocol, s.lease.Refused, n})
 	}
 	clear(c.short)
 	return all
+}
+
+func ownerOf(l *nat.Lease) slog.Attr {
+	if l.Member == 0 {
+		return slog.String("frontend", l.Blocks[0].Frontend.String())
+	}
+	return slog.String("member", l.Member.String())
 }

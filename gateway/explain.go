@@ -52,9 +52,16 @@ func (g *Gateway) Explain(t packet.Tuple, from nexthop.Side) Explanation {
 		FromMember: g.policy.IsMember(t.Src), ToFrontend: g.policy.IsFrontend(t.Dst),
 	}
 	p := firstPacket(t)
-	if ref, ok := g.table.Lookup(&t); ok && g.table.State(ref) != conntrack.Tombstone {
+	ref, known := g.table.Lookup(&t)
+	buried := known && g.table.State(ref) == conntrack.Tombstone
+	switch {
+	case known && !buried && !g.displaced(&p, ref):
 		g.explainKnown(&e, ref)
-	} else {
+	case buried && g.table.FromInside(ref) != (from == nexthop.Inside):
+		e.Rule, e.Verdict = int(g.table.Rule(ref)), DropWrongSide
+	case buried && ref.Direction() == conntrack.Reply:
+		e.Rule, e.Verdict = int(g.table.Rule(ref)), Reset
+	default:
 		g.explainNew(&e, &p)
 	}
 	return e
@@ -98,7 +105,7 @@ func (g *Gateway) explainKnown(e *Explanation, ref conntrack.Ref) {
 
 func (g *Gateway) explainNew(e *Explanation, p *packet.Parsed) {
 	if !p.Kind.Translatable() {
-		e.Verdict = DropProtocol
+		e.Verdict = g.untranslatable(p, g.control.port.Router)
 		return
 	}
 	d := g.judge(p, e.From, g.control.port.Router)
@@ -119,7 +126,16 @@ func (g *Gateway) explainNew(e *Explanation, p *packet.Parsed) {
 		}
 		e.Translated.Src, e.Translated.SrcPort = ext.Addr, ext.Port
 	}
-	g.explainWay(e, d.towards(), d.out(e.From))
+	if g.explainWay(e, d.towards(), d.out(e.From)); e.Verdict == Forwarded && g.conflicts(e) {
+		e.Verdict = DropConflict
+	}
+}
+
+// conflicts says whether another flow has the tuple that the answers would carry.
+// With SNAT one that is over makes way.
+func (g *Gateway) conflicts(e *Explanation) bool {
+	use := g.Use(e.Translated.Reverse(), 0)
+	return use == nat.InUse || use == nat.Spent && e.Ports.Total == 0
 }
 
 func (g *Gateway) explainWay(e *Explanation, dst packet.Addr, out nexthop.Side) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -26,8 +27,8 @@ func TestFloating(t *testing.T) {
 	r := newSite(t, oneBackend)
 	ways := r.trace()
 	r.crosses(nexthop.Outside, syn(stranger, directFrontend), func(*packettest.View) {})
-	if got := last(ways); got != (way{memberAddr, nexthop.Inside}) {
-		t.Errorf("it went towards %+v", got)
+	if got := last(ways); got != (way{memberAddr, nexthop.Inside}) || slices.Contains(*ways, way{secondAddr, nexthop.Inside}) {
+		t.Errorf("it went towards %+v", *ways)
 	}
 	f := r.flows()[0]
 	if f.Via != memberAddr || f.Rule != ruleDirect || f.Owner != 0 || f.Backend() != memberAddr {
@@ -187,4 +188,48 @@ func TestInstanceFromInside(t *testing.T) {
 	r.expect(DropNoRule, nexthop.Inside, syn(ruleless, "203.0.113.9:22"))
 	r.expect(DropNoRule, nexthop.Inside, syn(insideClient, "203.0.113.9:22"))
 	r.silent()
+}
+
+// TestFloatingAsked: the client alone is asked, for the server's answer would not
+// come by, and its own is enough.
+func TestFloatingAsked(t *testing.T) {
+	r := newSite(t, oneBackend, asking)
+	p := r.oneWay(nexthop.Outside, stranger, directFrontend)
+	r.sleep(testIdle + time.Second)
+	v := r.one(nexthop.Outside)
+	if v.Seq != p.a.want-1 || v.Ack != p.a.next || v.Flags != packet.ACK || v.Src != directFrontend || v.Dst != stranger {
+		t.Errorf("the client is asked by %+v", v)
+	}
+	r.silent()
+	p.ack(p.a)
+	r.sleep(testIdle - time.Second)
+	r.silent()
+	if n := r.table.Len(); n != 1 {
+		t.Errorf("%d flows live", n)
+	}
+	r.sleep(8 * time.Second)
+	if n := len(r.take(nexthop.Outside)); n != 3+1 {
+		t.Errorf("the client got %d segments, want three questions and a RST", n)
+	}
+	if n := len(r.take(nexthop.Inside)); n != 1 {
+		t.Errorf("the server got %d segments, want a RST", n)
+	}
+}
+
+// TestFloatingDrained: both ends of a one-way flow are told.
+func TestFloatingDrained(t *testing.T) {
+	r := newSite(t, func(s *siteOptions) { s.pool.Drain = drainPeriod })
+	p := r.oneWay(nexthop.Outside, r.clientOf("10.0.0.10", directFrontend), directFrontend)
+	r.SetBackends("vms", bothBackends[1:])
+	r.rebalance()
+	r.sleep(drainPeriod - 50*time.Millisecond)
+	r.silent()
+	ways := r.trace()
+	r.sleep(50 * time.Millisecond)
+	want := []way{{packettest.Addr("192.0.2.66"), nexthop.Outside}, {memberAddr, nexthop.Inside}}
+	if diff := cmp.Diff(want, *ways, cmp.AllowUnexported(way{})); diff != "" {
+		t.Errorf("the resets went (-want +got):\n%s", diff)
+	}
+	p.arrive()
+	p.reset(t, 1, 1)
 }

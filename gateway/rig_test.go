@@ -54,6 +54,7 @@ type testRouter struct {
 	addresses [2]packet.Addr
 	asked     func() // called by Hop, if not nil
 	ways      *[]way // what Hop was asked, if not nil
+	sided     bool   // 10.0.0.0/8 is inside, and everything else is not
 }
 
 // way is a question for a next hop.
@@ -68,6 +69,9 @@ func (r *testRouter) Hop(dst packet.Addr, out nexthop.Side) (*nexthop.Hop, nexth
 	}
 	if r.ways != nil {
 		*r.ways = append(*r.ways, way{dst, out})
+	}
+	if r.sided && (dst>>24 == 10) != (out == nexthop.Inside) {
+		return nil, nexthop.Elsewhere
 	}
 	if s := r.status[dst]; s != 0 && s != nexthop.Resolved {
 		return nil, s

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"testing"
+	"time"
 
 	"tidegate/conntrack"
 	"tidegate/nat"
@@ -173,7 +174,7 @@ func TestHairpinExhausted(t *testing.T) {
 			t.Errorf("resets are counted %v", n)
 		}
 		r.pass(nexthop.Inside, syn(client, webFrontend)) // a member with ports of its own
-		r.sleep(31 * 1e9)
+		r.sleep(31 * time.Second)
 		r.gone()
 	}
 }

@@ -103,13 +103,15 @@ func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
 	}
 	switch {
 	case !w.p.Kind.Translatable():
-		return w.untranslatable(), from
+		return w.untranslatable(&w.p, w.port.Router), from
 	case !known:
 		return w.miss(frame, from, now), from
 	case w.table.FromInside(ref) != (from == nexthop.Inside):
 		return DropWrongSide, from
 	case w.table.State(ref) == conntrack.Tombstone:
 		return w.late(frame, ref, from, now), from
+	case w.p.Kind == packet.KindTCP && opens(&w.p) && w.displaced(&w.p, ref):
+		return w.replace(frame, ref, from, now), from
 	}
 	return w.forward(frame, ref, from, now), from
 }

@@ -45,15 +45,14 @@ func (p *Policy) Hairpin(a packet.Addr, proto packet.Protocol) (*Lease, uint32) 
 	return p.leases[owner-1], owner
 }
 
-func (p *Policy) hairpinBlocks(a packet.Addr) (all []PortBlock) {
-	f := p.frontends[a]
-	if !f.internal {
-		r := f.hairpin()
-		return []PortBlock{{Frontend: a, First: r.first, Count: int(r.last-r.first) + 1}}
+// hairpinBlocks returns the ports that no rule's falls beside.
+func (p *Policy) hairpinBlocks(a packet.Addr) []PortBlock {
+	r := p.frontends[a].hairpin()
+	stock := inventory{
+		frontends: []packet.Addr{a}, reserved: p.reserved,
+		next: map[packet.Addr]int{a: blockOf(r.first)}, end: blockOf(r.last) + 1,
 	}
-	stock := inventory{frontends: []packet.Addr{a}, reserved: p.reserved, next: make(map[packet.Addr]int)}
-	all, _ = stock.take((blocksPerFrontend - len(p.reserved[a])) * BlockSize)
-	return all
+	return stock.rest()
 }
 
 // run is a PortBlock and the rule of the lease that it is part of.

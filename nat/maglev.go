@@ -51,16 +51,18 @@ type Maglev struct {
 // all that are more.
 var maglevSizes = []int{65537, 131071, 262147, 524287, 1048573}
 
-// NewMaglev makes the table, which takes about a millisecond for ten backends and
-// ten for a thousand. Its outcome depends on their addresses and not on when they came.
-func NewMaglev(backends []packet.Addr) *Maglev {
+// NewMaglev makes the table of a pool with so many members for those that take new
+// flows, which takes about a millisecond for ten and ten for a thousand. Its outcome
+// depends on their addresses and not on when they came; its size on the members, lest
+// one that goes down move everything.
+func NewMaglev(backends []packet.Addr, members int) *Maglev {
 	m := &Maglev{backends: backends}
 	if len(backends) == 0 {
 		return m
 	}
 	size := maglevSizes[len(maglevSizes)-1]
 	for _, s := range maglevSizes {
-		if s >= 100*len(backends) {
+		if s >= 100*members {
 			size = s
 			break
 		}

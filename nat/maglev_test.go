@@ -38,7 +38,7 @@ func TestMaglevSlots(t *testing.T) {
 	for _, c := range []struct{ backends, size int }{
 		{1, 65537}, {2, 65537}, {10, 65537}, {655, 65537}, {656, 131071}, {1000, 131071}, {5000, 524287}, {12000, 1048573},
 	} {
-		owners := count(slots(t, nat.NewMaglev(members(c.backends)), c.size))
+		owners := count(slots(t, nat.NewMaglev(members(c.backends), c.backends), c.size))
 		if len(owners) != c.backends {
 			t.Errorf("%d of %d backends have slots", len(owners), c.backends)
 		}
@@ -52,7 +52,7 @@ func TestMaglevSlots(t *testing.T) {
 
 func TestMaglevWithoutBackends(t *testing.T) {
 	for _, hash := range []uint64{0, 1, 1 << 63, ^uint64(0)} {
-		if a, ok := nat.NewMaglev(nil).Choose(hash); ok {
+		if a, ok := nat.NewMaglev(nil, 10).Choose(hash); ok {
 			t.Errorf("hash %x goes to %v", hash, a)
 		}
 	}
@@ -94,7 +94,7 @@ func balanced(d nat.Distribution, backends []packet.Addr) *nat.InboundRule {
 	for _, b := range backends {
 		p.Backends = append(p.Backends, nat.Backend{Addr: b})
 	}
-	p.Spread(nat.NewMaglev(p.Eligible(nil)))
+	p.Spread(nat.NewMaglev(p.Eligible(nil), len(p.Backends)))
 	return &nat.InboundRule{
 		Rule: 4, Name: "web", Protocol: packet.TCP, Distribution: d, Pool: p,
 		Frontend: nat.Endpoint{Addr: public, Port: 443}, Backend: nat.Endpoint{Port: 8443},
@@ -149,16 +149,16 @@ func TestSharesOfMany(t *testing.T) {
 // read backwards is one more.
 func TestOneBackendLess(t *testing.T) {
 	for _, c := range []struct{ backends, size, moved int }{ // permille of the slots that were not its own
-		{2, 65537, 0}, {3, 65537, 20}, {10, 65537, 20}, {100, 65537, 30}, {1000, 131071, 50},
+		{2, 65537, 0}, {3, 65537, 20}, {10, 65537, 20}, {100, 65537, 30}, {656, 131071, 40}, {1000, 131071, 50},
 	} {
 		all := members(c.backends)
-		before := slots(t, nat.NewMaglev(all), c.size)
+		before := slots(t, nat.NewMaglev(all, len(all)), c.size)
 		for gone := range all {
 			if c.backends > 10 && gone != c.backends/2 {
 				continue
 			}
 			rest := append(append([]packet.Addr(nil), all[:gone]...), all[gone+1:]...)
-			after, moved := slots(t, nat.NewMaglev(rest), c.size), 0
+			after, moved := slots(t, nat.NewMaglev(rest, len(all)), c.size), 0
 			for i := range before {
 				if before[i] != all[gone] && before[i] != after[i] {
 					moved++

@@ -108,7 +108,7 @@ func (p *Policy) serve(e Endpoint) {
 	f := p.frontends[e.Addr]
 	f.served = true
 	p.frontends[e.Addr] = f
-	if !inRange(e.Port) {
+	if e.Port < FirstPort {
 		return
 	}
 	if p.reserved[e.Addr] == nil {
@@ -144,7 +144,7 @@ func (p *Policy) deal(r *OutboundRule) error {
 // stock returns what is left of a rule's frontends for its protocols, and counts
 // it as what is left after the rule.
 func (p *Policy) stock(r *OutboundRule) inventory {
-	v := inventory{frontends: r.Frontends, reserved: p.reserved, next: make(map[packet.Addr]int)}
+	v := inventory{frontends: r.Frontends, reserved: p.reserved, next: make(map[packet.Addr]int), end: blocksPerFrontend}
 	for _, proto := range r.Protocols {
 		for a, n := range p.dealt[proto] {
 			v.next[a] = max(v.next[a], n)
@@ -185,6 +185,25 @@ func (p *Policy) IsInternal(a packet.Addr) bool { return p.frontends[a].internal
 func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
 	f := p.frontends[frontend]
 	return f.snat && inRange(port) || f.served && f.hairpin().has(port)
+}
+
+// SetMembers replaces the addresses that are in pools by those of r, and learns which
+// of their endpoints answer for its inbound rules. Addresses with an outbound rule or
+// an instance-level public IP stay in, and who has answered may go on.
+func (p *Policy) SetMembers(r *Rules) {
+	for a, m := range p.members {
+		if *m == (member{}) && p.InstanceOf(a) == nil {
+			delete(p.members, a)
+		}
+	}
+	for _, a := range r.Members {
+		if p.members[a] == nil {
+			p.members[a] = new(member)
+		}
+	}
+	for i := range r.Inbound {
+		p.learnAnswers(&r.Inbound[i])
+	}
 }
 
 // IsMember says whether that inside address is in a pool.

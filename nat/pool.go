@@ -65,6 +65,20 @@ func (p *Pool) Eligible(up func(packet.Addr) bool) []packet.Addr {
 // Spread makes new flows go by m.
 func (p *Pool) Spread(m *Maglev) { p.choice = m }
 
+// Takes says whether new flows go to the backend now.
+func (p *Pool) Takes(a packet.Addr) bool {
+	if p.choice == nil {
+		return false
+	}
+	_, takes := slices.BinarySearch(p.choice.backends, a)
+	return takes
+}
+
+// Lists says whether an address is a backend of the pool, set down or not.
+func (p *Pool) Lists(a packet.Addr) bool {
+	return slices.ContainsFunc(p.Backends, func(b Backend) bool { return b.Addr == a })
+}
+
 // Has says whether an address is a backend of the pool that is not set down.
 func (p *Pool) Has(a packet.Addr) bool {
 	return slices.ContainsFunc(p.Backends, func(b Backend) bool { return b.Addr == a && b.Admin != AdminDown })

@@ -26,6 +26,7 @@ type inventory struct {
 	frontends []packet.Addr
 	reserved  map[packet.Addr]map[int]bool // block numbers that rules' ports fall in
 	next      map[packet.Addr]int          // the number of the first block not dealt out yet
+	end       int                          // and that behind the last there is
 }
 
 func blockOf(port uint16) int { return (int(port) - FirstPort) / BlockSize }
@@ -35,7 +36,7 @@ func inRange(port uint16) bool { return port >= FirstPort && port <= LastPort }
 // block returns one more block, or false when the frontends have no more.
 func (v *inventory) block() (PortBlock, bool) {
 	for _, frontend := range v.frontends {
-		for v.next[frontend] < blocksPerFrontend {
+		for v.next[frontend] < v.end {
 			number := v.next[frontend]
 			v.next[frontend]++
 			if !v.reserved[frontend][number] {
@@ -53,11 +54,26 @@ func (v *inventory) take(n int) (runs []PortBlock, ok bool) {
 		if !ok {
 			return nil, false
 		}
-		if k := len(runs) - 1; k >= 0 && runs[k].Frontend == b.Frontend && int(runs[k].First)+runs[k].Count == int(b.First) {
-			runs[k].Count += b.Count
-			continue
-		}
-		runs = append(runs, b)
+		runs = appendRun(runs, b)
 	}
 	return runs, true
+}
+
+// rest returns all ports that are left, likewise.
+func (v *inventory) rest() (runs []PortBlock) {
+	for {
+		b, ok := v.block()
+		if !ok {
+			return runs
+		}
+		runs = appendRun(runs, b)
+	}
+}
+
+func appendRun(runs []PortBlock, b PortBlock) []PortBlock {
+	if k := len(runs) - 1; k >= 0 && runs[k].Frontend == b.Frontend && int(runs[k].First)+runs[k].Count == int(b.First) {
+		runs[k].Count += b.Count
+		return runs
+	}
+	return append(runs, b)
 }

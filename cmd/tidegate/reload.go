@@ -38,6 +38,7 @@ func (s *service) reload() error {
 		return errRestart
 	}
 	p := newPlan(c)
+	s.gateway.SetMembers(&p.nat)
 	for _, pool := range p.pools {
 		s.gateway.SetBackends(pool.Name, pool.Backends)
 	}

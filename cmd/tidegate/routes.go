@@ -31,7 +31,8 @@ func printRoutes(w io.Writer, c *config.Config) error {
 	p.line("ip route add default dev %s table 100", tun)
 	for f, internal := range frontendAddresses(c) {
 		if internal { // not to be reached from the outside; inside, ARP is answered for it
-			p.line("ip neigh add proxy %v dev %s", f, inside)
+			// The kernel would let those who ask wait for up to 0.8 s (arp(7)).
+			p.line("ip neigh add proxy %v dev %s; sysctl net/ipv4/neigh/%s/proxy_delay=0", f, inside, inside)
 			p.line("ip route add %v/32 dev %s src %s", f, tun, ownAddress(inside))
 			continue
 		}
