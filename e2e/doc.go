@@ -8,9 +8,11 @@
 // Every test has such a network of its own (package lab), in which the gateway
 // runs on gw as a user would run it: `tidegate run -c FILE`. h1 and h2 are its pool
 // members and h3 is in no pool; the frontend is 203.0.113.5, whose port 2222 leads
-// to port 22 of h1. With datapath tun gw is set up by the commands that
-// `tidegate run --print-routes` prints and by nothing else, and rt has a route to the
-// frontend, for which nobody answers ARP then.
+// to port 22 of h1. A test of load balancing brings rules of its own, with more
+// frontends: 203.0.113.6 and 203.0.113.9, and inside 10.0.0.4 and 10.0.0.5. With
+// datapath tun gw is set up by the commands that `tidegate run --print-routes` prints
+// and by nothing else, and rt has a route to each public frontend, for which nobody
+// answers ARP then.
 //
 // A scenario runs once on each datapath unless it says why not. What the gateway
 // sent is judged at the far ends of its two cables: (a) the switch's port gw and (b)

@@ -133,7 +133,9 @@ func (r *rig) setGuardRoutes() {
 	}
 	before, _ := r.routes()
 	r.shell(r.Gateway, before)
-	r.shell(r.Router, "ip route add "+frontend+"/32 via 203.0.113.1")
+	for _, public := range []string{frontend, second, third} {
+		r.shell(r.Router, "ip route add "+public+"/32 via 203.0.113.1")
+	}
 	r.guarded = true
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -14,10 +15,14 @@ type settings struct {
 	ports  int           // allocatedOutboundPorts; default 1024
 	timers string        // as in "tcpHalfOpen: 1s"
 	listen string        // a second api.listen
+	rules  string        // all from frontendIPConfigurations on, in which the words of configuration may stand
 }
 
 const (
 	frontend    = "203.0.113.5"
+	second      = "203.0.113.6" // another public address, where there is one
+	third       = "203.0.113.9" // and one more
+	private     = "10.0.0.4"    // the internal frontend, where there is one
 	inboundPort = "2222"
 	loopback    = "127.0.0.1:9180"
 )
@@ -37,16 +42,19 @@ func (s settings) yaml(datapath, socket string) string {
 	return strings.NewReplacer(
 		"DATAPATH", datapath, "LISTEN", listen, "TIMERS", s.timers, "FRONTEND", frontend,
 		"IDLE", s.idle.String(), "RESET", fmt.Sprint(!s.silent), "PORTS", fmt.Sprint(s.ports),
-	).Replace(configuration)
+	).Replace(head + cmp.Or(s.rules, configuration))
 }
 
-const configuration = `profile: custom
+const head = `profile: custom
 gateway:
   datapath: DATAPATH
   inside:  { interface: in0 }
   outside: { interface: out0 }
 api: { listen: [ LISTEN ] }
 timers: { TIMERS }
+`
+
+const configuration = `
 frontendIPConfigurations:
   - { name: public, publicIPAddress: FRONTEND }
 backendAddressPools:

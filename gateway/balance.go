@@ -22,6 +22,7 @@ type balance struct {
 	up     map[probed]bool // [B] what a probe has found last; absent: nothing yet
 	stale  []*nat.Pool     // [B] whose choice has to be made again
 	drains []drain         // [B]
+	wake   chan struct{}   // [I] capacity 1: an operator has changed something
 
 	taking map[*nat.Pool][]packet.Addr // [C] the backends that take new flows
 }
@@ -41,7 +42,7 @@ type drain struct {
 
 func newBalance(pools []*nat.Pool) balance {
 	return balance{
-		pools: pools, up: make(map[probed]bool), stale: slices.Clone(pools),
+		pools: pools, up: make(map[probed]bool), wake: make(chan struct{}, 1), stale: slices.Clone(pools),
 		taking: make(map[*nat.Pool][]packet.Addr),
 	}
 }
@@ -76,6 +77,10 @@ func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
 		if p.Name == pool {
 			b.replace(p, backends, now)
 		}
+	}
+	select {
+	case b.wake <- struct{}{}:
+	default: // it is about to look
 	}
 }
 

@@ -48,6 +48,7 @@ func (c *control) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-c.changed:
+		case <-c.balance.wake:
 		case <-ticker.C:
 		}
 		if err := c.sweep(ctx, ended); err != nil {

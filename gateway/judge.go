@@ -117,10 +117,17 @@ func (g *Gateway) judgeUnserved(p *packet.Parsed, r Router) decision {
 	if g.hostOwns(p, r) {
 		return final(LeftToHost)
 	}
-	if rule, ok := g.policy.PortRule(nat.Endpoint{Addr: p.Dst, Port: p.DstPort}); ok && p.Kind == packet.KindTCP && !opens(p) {
-		return g.late(p, rule, conntrack.Reply)
+	if p.Kind != packet.KindTCP || opens(p) {
+		return final(DropNoFlow)
 	}
-	return final(DropNoFlow)
+	rule, ok := g.policy.Answering(nat.Endpoint{Addr: p.Src, Port: p.SrcPort}, p.Proto) // of a hairpin flow
+	if !ok {
+		rule, ok = g.policy.PortRule(nat.Endpoint{Addr: p.Dst, Port: p.DstPort})
+	}
+	if !ok {
+		return final(DropNoFlow)
+	}
+	return g.late(p, rule, conntrack.Reply)
 }
 
 // judgeInbound decides on a packet to a frontend's port that has a rule.

@@ -14,7 +14,7 @@ import (
 
 // openTUNPath makes the TUN device; what leads packets into it is the operator's
 // (printRoutes says how), so the guard is too: a blackhole behind every route.
-func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err error) {
+func openTUNPath(c *config.Config, _ *plan, log *slog.Logger) (_ *datapath, err error) {
 	if rule := floatingRule(c); rule != "" {
 		return nil, fmt.Errorf("rule %s has enableFloatingIP, which hands frames to a backend by its link-layer address; use datapath packet", rule)
 	}
@@ -23,6 +23,9 @@ func openTUNPath(c *config.Config, _ *plan, _ *slog.Logger) (_ *datapath, err er
 	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: readers(c)})
 	if err != nil {
 		return nil, err
+	}
+	if err := queues[0].Plain(); err != nil {
+		log.Warn("the TUN device has no offloads here: each TCP segment crosses by itself", "cause", err)
 	}
 	for i, q := range queues {
 		d.add(q.Close)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"tidegate/gateway"
 	"tidegate/packet"
@@ -27,6 +29,20 @@ func (c *checks) status() []probe.Status {
 	}
 	return nil
 }
+
+// settle waits until every backend has been asked once, or for limit at most.
+func (c *checks) settle(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for ctx.Err() == nil && slices.ContainsFunc(c.status(), func(s probe.Status) bool { return !s.Known }) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(settleEvery):
+		}
+	}
+}
+
+const settleEvery = 5 * time.Millisecond
 
 // newChecks makes the first prober, so that what can't be probed fails the start.
 func newChecks(p *plan, g *gateway.Gateway, source func() netip.Addr, log *slog.Logger) (*checks, error) {

@@ -41,6 +41,7 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 	}
 	group.Go(func() error { return s.checks.run(ctx) })
 	group.Go(func() error { return s.hangups(ctx, hup) })
+	s.checks.settle(ctx, settleLimit)
 	if ctx.Err() == nil {
 		s.announce()
 	}
@@ -52,6 +53,10 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 	s.log.Info("ended")
 	return nil
 }
+
+// settleLimit is how long the first word of the probes is waited for: backends that
+// nobody has asked get no flows.
+const settleLimit = time.Second
 
 // announce says, whatever the log level is, that packets flow.
 func (s *service) announce() {

@@ -33,6 +33,12 @@ func ServeHTTP(h *Host, address string, handler http.Handler) (*Server, error) {
 // ServeTCPEcho sends every byte of every connection back, and closes when the
 // client does.
 func ServeTCPEcho(h *Host, address string) (*Server, error) {
+	return ServeTCP(h, address, func(conn net.Conn) { io.Copy(conn, conn) })
+}
+
+// ServeTCP has answer talk on every connection; when it returns, or the server is
+// closed, the connection is closed.
+func ServeTCP(h *Host, address string, answer func(net.Conn)) (*Server, error) {
 	listener, err := h.Listen("tcp4", address)
 	if err != nil {
 		return nil, err
@@ -48,20 +54,23 @@ func ServeTCPEcho(h *Host, address string) (*Server, error) {
 			if err != nil {
 				return
 			}
-			s.running.Go(func() { echo(ctx, conn) })
+			s.running.Go(func() {
+				defer context.AfterFunc(ctx, func() { conn.Close() })()
+				defer conn.Close()
+				answer(conn)
+			})
 		}
 	})
 }
 
-// echo serves one connection until its client or ctx ends it.
-func echo(ctx context.Context, conn net.Conn) {
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	defer conn.Close()
-	io.Copy(conn, conn)
-}
-
 // ServeUDPEcho sends every datagram back to where it came from.
 func ServeUDPEcho(h *Host, address string) (*Server, error) {
+	return ServeUDP(h, address, func(request []byte, _ netip.AddrPort) []byte { return request })
+}
+
+// ServeUDP sends the answer to every datagram to where that came from. The request
+// is answer's until it returns.
+func ServeUDP(h *Host, address string, answer func(request []byte, from netip.AddrPort) []byte) (*Server, error) {
 	conn, err := h.ListenPacket("udp4", address)
 	if err != nil {
 		return nil, err
@@ -73,7 +82,7 @@ func ServeUDPEcho(h *Host, address string) (*Server, error) {
 			if err != nil {
 				return
 			}
-			conn.WriteTo(buf[:n], from)
+			conn.WriteTo(answer(buf[:n], netip.MustParseAddrPort(from.String())), from)
 		}
 	})
 }
