@@ -59,6 +59,7 @@ type Rule struct {
 	UDPIdle time.Duration // the same for UDP; 0 means Idle
 	Reset   bool          // an ESTABLISHED TCP flow is given up with RST: it leaves a tombstone
 	Ask     bool          // before that, both ends are asked whether they live
+	Silent  bool          // nobody is ever reset, whatever ends the flow
 }
 
 const (

@@ -145,6 +145,7 @@ func (t *Table) Sweep(now int64, buf []Ended) (ended []Ended, more bool) {
 // visit ends one flow, has its ends asked, or puts it further on if it has been
 // alive since.
 func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
+	t.refresh(slot, ms)
 	left := int32(latest(&t.entries[slot]) + t.timeout(slot) - ms)
 	expired := left < 0 // at 0 a part of the last millisecond may be missing
 	if ask := t.unheard(slot, expired); ask != [2]bool{} && t.sides[slot].asked < questions {
@@ -155,6 +156,17 @@ func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
 	t.disarm(slot)
 	t.arm(slot, ms+uint32(left))
 	return buf
+}
+
+// refresh keeps the clock of an end that never speaks from wrapping around: how long
+// it has been silent only matters beside a timeout, of a day at most.
+func (t *Table) refresh(slot, ms uint32) {
+	const longAgo = 1 << 30 // ms, twelve days
+	for i := range t.entries[slot] {
+		if h := &t.entries[slot][i]; ms-h.last > longAgo && int32(ms-h.last) > 0 {
+			h.last = ms - longAgo
+		}
+	}
 }
 
 // sweepGraves removes tombstones whose time is up, and returns how many.
@@ -183,7 +195,8 @@ func (t *Table) expiry(slot uint32) Reason {
 func (t *Table) End(r Ref, why Reason, now int64) Ended {
 	slot := r.slot()
 	ended := Ended{Flow: t.Flow(r, now), Reason: why}
-	ended.Reset = ended.State == Established && (t.rules[ended.Rule].reset || why == Killed || why == Drained)
+	rule := &t.rules[ended.Rule]
+	ended.Reset = ended.State == Established && !rule.silent && (rule.reset || why == Killed || why == Drained)
 	t.disarm(slot)
 	t.live--
 	t.counts[ended.Rule][ProtocolIndex(ended.Tuple[0].Proto)][ended.State]--

@@ -35,8 +35,8 @@ type Table struct {
 }
 
 type ruleTimes struct {
-	idle, udp  uint32 // ms
-	reset, ask bool
+	idle, udp          uint32 // ms
+	reset, ask, silent bool
 }
 
 // Counts are a rule's flows by protocol and state; see ProtocolIndex.
@@ -80,7 +80,7 @@ func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
 }
 
 func timesOf(r Rule) ruleTimes {
-	times := ruleTimes{idle: millis(r.Idle), udp: millis(r.UDPIdle), reset: r.Reset, ask: r.Ask}
+	times := ruleTimes{idle: millis(r.Idle), udp: millis(r.UDPIdle), reset: r.Reset, ask: r.Ask, silent: r.Silent}
 	if times.udp == 0 {
 		times.udp = times.idle
 	}

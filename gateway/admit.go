@@ -18,7 +18,7 @@ func (w *worker) miss(frame []byte, from nexthop.Side, now int64) Verdict {
 	case Answered:
 		return w.echo(frame, from)
 	case Reset:
-		return w.resetSender(frame, uint16(d.rule), ResetLate, d.sender, from, now)
+		return w.resetSender(frame, &w.lateLimit, uint16(d.rule), ResetLate, d.sender, from, now)
 	}
 	return d.verdict
 }
@@ -48,6 +48,10 @@ func (w *worker) begin(frame []byte, d *decision, from nexthop.Side, now int64) 
 // admit makes the flow and sends its first packet.
 func (w *worker) admit(frame []byte, a *conntrack.Admission, chosen packet.Addr, from nexthop.Side, now int64) Verdict {
 	ref, err := w.table.Insert(a, now)
+	if reply := a.Translated.Reverse(); errors.Is(err, conntrack.ErrTaken) && w.Use(reply, w.p.Seq) == nat.Spent {
+		w.evict(reply, now)
+		ref, err = w.table.Insert(a, now)
+	}
 	switch {
 	case errors.Is(err, conntrack.ErrFull):
 		return DropTableFull

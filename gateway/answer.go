@@ -69,15 +69,15 @@ func (w *worker) late(frame []byte, ref conntrack.Ref, from nexthop.Side, now in
 	if p.Flags&packet.RST != 0 || reason == ResetLate && w.rules[rule].mute() {
 		return DropNoFlow
 	}
-	return w.resetSender(frame, rule, reason, ref.Direction(), from, now)
+	return w.resetSender(frame, &w.resetLimit, rule, reason, ref.Direction(), from, now)
 }
 
 // mute says whether a rule that resets idle flows wants nobody told afterwards.
 func (r *Rule) mute() bool { return r.Reset && !r.Late }
 
 // resetSender answers a segment for which there is no flow.
-func (w *worker) resetSender(frame []byte, rule uint16, why ResetReason, sender conntrack.Direction, from nexthop.Side, now int64) Verdict {
-	if !w.resetLimit.allow(now) {
+func (w *worker) resetSender(frame []byte, by *limit, rule uint16, why ResetReason, sender conntrack.Direction, from nexthop.Side, now int64) Verdict {
+	if !by.allow(now) {
 		return DropNoFlow
 	}
 	w.counters.Resets[rule][why][sender]++
@@ -99,7 +99,7 @@ func (w *worker) answerReset(frame []byte, from nexthop.Side) {
 func (w *worker) exhausted(frame []byte, d *decision, now int64) Verdict {
 	w.short[shortage{uint16(d.rule), d.lease}]++
 	if w.p.Kind == packet.KindTCP && w.rules[d.rule].Reset {
-		w.resetSender(frame, uint16(d.rule), ResetExhausted, conntrack.Original, nexthop.Inside, now)
+		w.resetSender(frame, &w.resetLimit, uint16(d.rule), ResetExhausted, conntrack.Original, nexthop.Inside, now)
 	} else {
 		w.unreachable(frame, nexthop.Inside, packet.CodeAdminProhibited, 0, now)
 	}

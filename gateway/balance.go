@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -60,6 +62,14 @@ func (g *Gateway) SetHealth(probe string, backend packet.Addr, up bool) {
 	}
 }
 
+// ForgetHealth undoes SetHealth: nobody asks that backend any more.
+func (g *Gateway) ForgetHealth(probe string, backend packet.Addr) {
+	b := &g.balance
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.up, probed{probe, backend})
+}
+
 func (b *balance) outdate(p *nat.Pool) {
 	if !slices.Contains(b.stale, p) {
 		b.stale = append(b.stale, p)
@@ -87,16 +97,16 @@ func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
 // SetMembers replaces the addresses that are in pools by those of the rules, whose
 // numbers and pools are the ones of before.
 func (g *Gateway) SetMembers(r *nat.Rules) {
+	answers := nat.NewAnswers(r.Inbound) // many, and nobody waits for them
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.policy.SetMembers(r)
+	g.policy.SetMembers(r, answers)
 }
 
 func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
 	before := p.Backends
-	p.Backends = backends
+	p.Replace(backends)
 	b.outdate(p)
-	b.forget(p, before)
 	for _, old := range before {
 		if p.Drain > 0 && old.Admin != nat.AdminDown && !p.Has(old.Addr) {
 			b.drains = append(b.drains, drain{p, old.Addr, now + int64(p.Drain)})
@@ -105,30 +115,49 @@ func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
 	b.drains = slices.DeleteFunc(b.drains, func(d drain) bool { return d.pool == p && p.Has(d.backend) })
 }
 
-// forget leaves nothing of what a probe has found of those that are no longer asked.
-func (b *balance) forget(p *nat.Pool, before []nat.Backend) {
-	for _, old := range before {
-		asked := slices.ContainsFunc(b.pools, func(other *nat.Pool) bool { return other.Probe == p.Probe && other.Lists(old.Addr) })
-		if !asked {
-			delete(b.up, probed{p.Probe, old.Addr})
+// rebalance makes the choices again that are stale, moves UDP flows away from
+// backends that have gone down, and resets what is drained: all in one walk through
+// the flows, if there is anything to end.
+func (c *control) rebalance() error {
+	moved, drained := make(backendSet), make(backendSet)
+	for _, p := range c.staleChoices() {
+		if lost := c.choose(p); len(lost) > 0 && c.hasUDP(p) {
+			moved.add(p, maps.Keys(lost))
+		}
+	}
+	for _, d := range c.overdue() {
+		drained.add(d.pool, slices.Values([]packet.Addr{d.backend}))
+	}
+	if _, err := c.giveUpIf(len(moved) > 0, func(f *conntrack.Flow) bool {
+		return f.Tuple[0].Proto == packet.UDP && moved.serves(f)
+	}, conntrack.BackendDown); err != nil {
+		return err
+	}
+	_, err := c.giveUpIf(len(drained) > 0, drained.serves, conntrack.Drained)
+	return err
+}
+
+func (c *control) giveUpIf(any bool, match func(*conntrack.Flow) bool, why conntrack.Reason) (n int, err error) {
+	if !any {
+		return 0, nil
+	}
+	return c.giveUp(match, why)
+}
+
+// backendSet is backends as rules lead to them.
+type backendSet map[Choice]bool
+
+func (s backendSet) add(p *nat.Pool, backends iter.Seq[packet.Addr]) {
+	for a := range backends {
+		for _, rule := range p.Rules {
+			s[Choice{rule, a}] = true
 		}
 	}
 }
 
-// rebalance makes the choices again that are stale, moves UDP flows away from
-// backends that have gone down, and resets what is drained.
-func (c *control) rebalance() error {
-	for _, p := range c.staleChoices() {
-		if err := c.choose(p); err != nil {
-			return err
-		}
-	}
-	for _, d := range c.overdue() {
-		if _, err := c.giveUp(func(f *conntrack.Flow) bool { return servedBy(f, d.pool, d.backend) }, conntrack.Drained); err != nil {
-			return err
-		}
-	}
-	return nil
+// serves says whether a flow was led to one of the backends.
+func (s backendSet) serves(f *conntrack.Flow) bool {
+	return f.Inbound() && s[Choice{f.Rule, f.Backend()}]
 }
 
 func (c *control) staleChoices() (all []*nat.Pool) {
@@ -139,32 +168,31 @@ func (c *control) staleChoices() (all []*nat.Pool) {
 	return all
 }
 
-// choose spreads a pool's new flows over the backends that take them now. The
-// table is made without the lock that packets wait for.
-func (c *control) choose(p *nat.Pool) error {
+// choose spreads a pool's new flows over the backends that take them now, and returns
+// those that take none. The table is made without the lock that packets wait for.
+func (c *control) choose(p *nat.Pool) (lost map[packet.Addr]bool) {
 	before, now := c.balance.taking[p], c.eligible(p)
 	if before != nil && slices.Equal(before, now) {
 		return nil
 	}
 	c.spread(p, now)
 	c.balance.taking[p] = now
-	lost := c.lost(p, before, now)
-	if len(lost) == 0 || !c.hasUDP(p) {
-		return nil
-	}
-	_, err := c.giveUp(func(f *conntrack.Flow) bool {
-		return f.Tuple[0].Proto == packet.UDP && slices.ContainsFunc(lost, func(a packet.Addr) bool { return servedBy(f, p, a) })
-	}, conntrack.BackendDown)
-	return err
+	return c.lost(p, now)
 }
 
-// lost returns the backends that have gone down. Whoever has left the pool is none of
-// them: its flows go on, those of UDP too.
-func (c *control) lost(p *nat.Pool, before, now []packet.Addr) []packet.Addr {
+// lost returns the backends of the pool that take no new flows. Whoever has left it is
+// none of them: its flows go on, those of UDP too.
+func (c *control) lost(p *nat.Pool, taking []packet.Addr) map[packet.Addr]bool {
 	b := &c.balance
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(before), func(a packet.Addr) bool { return slices.Contains(now, a) || !p.Lists(a) })
+	lost := make(map[packet.Addr]bool)
+	for _, m := range p.Backends {
+		if _, takes := slices.BinarySearch(taking, m.Addr); !takes {
+			lost[m.Addr] = true
+		}
+	}
+	return lost
 }
 
 func (c *control) eligible(p *nat.Pool) []packet.Addr {
@@ -191,11 +219,6 @@ func (c *control) hasUDP(p *nat.Pool) bool {
 	return slices.ContainsFunc(p.Rules, func(rule uint16) bool {
 		return c.table.Counts(rule)[conntrack.ProtocolIndex(packet.UDP)][conntrack.Active] > 0
 	})
-}
-
-// servedBy says whether a flow was led to that backend by a rule of the pool.
-func servedBy(f *conntrack.Flow, p *nat.Pool, backend packet.Addr) bool {
-	return f.Inbound() && f.Backend() == backend && slices.Contains(p.Rules, f.Rule)
 }
 
 // overdue takes out the drains whose time has come.

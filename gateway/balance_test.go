@@ -277,7 +277,7 @@ func TestBackends(t *testing.T) {
 	}
 	p.r.SetBackends("vms", []nat.Backend{{Addr: memberAddr, Admin: nat.AdminDown}, {Addr: otherMember, Admin: nat.AdminUp}})
 	want = []BackendState{
-		{Pool: "vms", Probe: "http", Rules: rules, Backend: memberAddr, Admin: nat.AdminDown, Draining: true, Drain: drainPeriod - 20*time.Second},
+		{Pool: "vms", Probe: "http", Rules: rules, Backend: memberAddr, Admin: nat.AdminDown, Up: true, Draining: true, Drain: drainPeriod - 20*time.Second},
 		{Pool: "vms", Probe: "http", Rules: rules, Backend: otherMember, Admin: nat.AdminUp, Taking: true},
 	}
 	if diff := cmp.Diff(want, p.r.Backends()); diff != "" {

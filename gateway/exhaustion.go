@@ -51,7 +51,7 @@ func (c *control) shortages() (all []shortageReport) {
 
 func ownerOf(l *nat.Lease) slog.Attr {
 	if l.Member == 0 {
-		return slog.String("frontend", l.Blocks[0].Frontend.String())
+		return slog.String("frontend", l.Frontend.String())
 	}
 	return slog.String("member", l.Member.String())
 }

@@ -61,6 +61,9 @@ func (g *Gateway) Explain(t packet.Tuple, from nexthop.Side) Explanation {
 		e.Rule, e.Verdict = int(g.table.Rule(ref)), DropWrongSide
 	case buried && ref.Direction() == conntrack.Reply:
 		e.Rule, e.Verdict = int(g.table.Rule(ref)), Reset
+		if g.rules[e.Rule].mute() {
+			e.Verdict = DropNoFlow
+		}
 	default:
 		g.explainNew(&e, &p)
 	}
@@ -135,7 +138,7 @@ func (g *Gateway) explainNew(e *Explanation, p *packet.Parsed) {
 // With SNAT one that is over makes way.
 func (g *Gateway) conflicts(e *Explanation) bool {
 	use := g.Use(e.Translated.Reverse(), 0)
-	return use == nat.InUse || use == nat.Spent && e.Ports.Total == 0
+	return use == nat.InUse
 }
 
 func (g *Gateway) explainWay(e *Explanation, dst packet.Addr, out nexthop.Side) {

@@ -36,6 +36,7 @@ type Rule struct {
 	Reset   bool          // enableTcpReset
 	Late    bool          // lateTcpReset: whoever speaks without a flow gets a RST
 	Ask     bool          // keepaliveBeforeReset
+	Silent  bool          // HA ports on an internal frontend: no RST, whatever happens
 }
 
 // Options is everything a Gateway is made of.
@@ -69,7 +70,8 @@ type Gateway struct {
 	waiting    waitingRoom
 	counters   Counters
 	short      map[shortage]uint64 // flows without a port since the log named the member
-	resetLimit limit
+	resetLimit limit               // answers for flows that were given up, or can't begin
+	lateLimit  limit               // answers to packets of flows that are not known at all
 	icmpLimit  limit
 }
 
@@ -77,6 +79,10 @@ const (
 	// Answers the gateway gives to packets of flows it has given up: enough for
 	// every flow of a full table to ask back within half a minute.
 	resetsPerSecond = 50_000
+
+	// Answers to segments of unknown flows, which strangers may send: enough for a
+	// restart among 100,000 connections.
+	latePerSecond = 10_000
 
 	// ICMP errors; Linux sends up to 1,000 a second too (icmp_msgs_per_sec).
 	icmpPerSecond = 1_000
@@ -90,11 +96,12 @@ func New(o Options) (*Gateway, error) {
 		counters:   newCounters(len(o.Rules)),
 		short:      make(map[shortage]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
+		lateLimit:  newLimit(latePerSecond, latePerSecond),
 		icmpLimit:  newLimit(icmpPerSecond, icmpBurst),
 	}
 	ends := make([]conntrack.Rule, len(o.Rules))
 	for i, r := range o.Rules {
-		ends[i] = conntrack.Rule{Idle: r.Idle, UDPIdle: r.UDPIdle, Reset: r.Reset, Ask: r.Ask}
+		ends[i] = conntrack.Rule{Idle: r.Idle, UDPIdle: r.UDPIdle, Reset: r.Reset, Ask: r.Ask, Silent: r.Silent}
 	}
 	table, err := conntrack.New(o.MaxFlows, o.Timers, ends, o.Now())
 	if err != nil {

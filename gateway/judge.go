@@ -44,7 +44,8 @@ func (d *decision) out(from nexthop.Side) nexthop.Side {
 	return opposite(from)
 }
 
-// judge decides on a packet that belongs to no flow, and changes nothing.
+// judge decides on a packet that belongs to no flow, and changes nothing but that the
+// first hairpin flow to a frontend makes the lease for it.
 func (g *Gateway) judge(p *packet.Parsed, from nexthop.Side, r Router) decision {
 	switch {
 	case martianSource(p.Src) || p.Src == p.Dst:

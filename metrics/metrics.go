@@ -18,12 +18,13 @@ import (
 	"tidegate/probe"
 )
 
-// Options is everything a Collector is made of. Only Frontends, Drops and Probes may be nil.
+// Options is everything a Collector is made of. Only Frontends, Drops, Probes and Reloaded may be nil.
 type Options struct {
 	Gateway   *gateway.Gateway
 	Frontends gateway.Names            // names of the frontend configurations; an address without one names itself
 	Datapath  string                   // the one in use
 	Probes    func() []probe.Status    // what is known of each probe's targets
+	Reloaded  func() bool              // whether the last attempt to read the configuration succeeded; nil: it did
 	Drops     func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
 }
 
@@ -68,7 +69,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.countChosen(f, &s)
 	c.countProbes(f)
 	f.datapath.add(1, c.Datapath)
-	f.reloaded.add(1)
+	f.reloaded.add(truth(c.Reloaded == nil || c.Reloaded()))
 	for _, family := range f.all() {
 		family.send(ch)
 	}

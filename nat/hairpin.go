@@ -34,7 +34,7 @@ func (p *Policy) Hairpin(a packet.Addr, proto packet.Protocol) (*Lease, uint32) 
 	key := frontendPort{Endpoint{Addr: a}, proto}
 	owner := p.hairpins[key]
 	if owner == 0 {
-		l := &Lease{Protocol: proto, Blocks: p.hairpinBlocks(a)}
+		l := &Lease{Frontend: a, Protocol: proto, Blocks: p.hairpinBlocks(a)}
 		for _, b := range l.Blocks {
 			l.total += b.Count
 		}

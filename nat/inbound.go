@@ -69,7 +69,7 @@ type frontendPort struct {
 // inbound finds rules by where packets are sent, and by who answers.
 type inbound struct {
 	rules     map[frontendPort]*InboundRule
-	answers   map[frontendPort]uint16 // rule numbers by the backend's endpoint
+	answers   Answers
 	instances map[packet.Addr]*Instance
 	owners    map[packet.Addr]*Instance // by backend
 }
@@ -77,14 +77,13 @@ type inbound struct {
 func newInbound(rules []InboundRule, instances []Instance) inbound {
 	in := inbound{
 		rules:     make(map[frontendPort]*InboundRule),
-		answers:   make(map[frontendPort]uint16),
+		answers:   NewAnswers(rules),
 		instances: make(map[packet.Addr]*Instance),
 		owners:    make(map[packet.Addr]*Instance),
 	}
 	for i := range rules {
 		r := &rules[i]
 		in.rules[frontendPort{r.Frontend, r.Protocol}] = r
-		in.learnAnswers(r)
 	}
 	for i := range instances {
 		in.instances[instances[i].Public] = &instances[i]
@@ -93,8 +92,21 @@ func newInbound(rules []InboundRule, instances []Instance) inbound {
 	return in
 }
 
-// learnAnswers notes which endpoints answer for the rule.
-func (in *inbound) learnAnswers(r *InboundRule) {
+// Answers are the numbers of rules by the endpoints of the backends that answer for
+// them. Where rules share one, it is the last one's.
+type Answers map[frontendPort]uint16
+
+// NewAnswers collects them.
+func NewAnswers(rules []InboundRule) Answers {
+	all := make(Answers)
+	for i := range rules {
+		all.learn(&rules[i])
+	}
+	return all
+}
+
+// learn notes which endpoints answer for the rule.
+func (all Answers) learn(r *InboundRule) {
 	if r.Backend.Port == 0 {
 		return // any port: nothing tells its answers from what the backend begins
 	}
@@ -102,13 +114,13 @@ func (in *inbound) learnAnswers(r *InboundRule) {
 	switch {
 	case r.Floating:
 		from.Addr = r.Frontend.Addr
-		in.answers[frontendPort{from, r.Protocol}] = r.Rule
+		all[frontendPort{from, r.Protocol}] = r.Rule
 	case r.Pool == nil:
-		in.answers[frontendPort{r.Backend, r.Protocol}] = r.Rule
+		all[frontendPort{r.Backend, r.Protocol}] = r.Rule
 	default:
 		for _, b := range r.Pool.Backends {
 			from.Addr = b.Addr
-			in.answers[frontendPort{from, r.Protocol}] = r.Rule
+			all[frontendPort{from, r.Protocol}] = r.Rule
 		}
 	}
 }

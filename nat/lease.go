@@ -38,10 +38,11 @@ type Tracker interface {
 type Lease struct {
 	Rule     uint16
 	Member   packet.Addr // 0: anybody's
+	Frontend packet.Addr // of anybody's ports: whose they are
 	Protocol packet.Protocol
-	Blocks   []PortBlock
-	Failed   uint64   // flows that got no port
-	Refused  Endpoint // where the last of them wanted to go
+	Blocks   []PortBlock // for anybody there may be none left beside a frontend's rules
+	Failed   uint64      // flows that got no port
+	Refused  Endpoint    // where the last of them wanted to go
 
 	total    int
 	used     int                // ports with a flow

@@ -23,7 +23,7 @@ func TestSetMembers(t *testing.T) {
 	}
 	rules.Members = []packet.Addr{comes}
 	web.Pool.Backends = []nat.Backend{{Addr: comes}}
-	p.SetMembers(&rules)
+	p.SetMembers(&rules, nat.NewAnswers((&rules).Inbound))
 	for a, want := range map[packet.Addr]bool{leased: true, instance: true, leaves: false, comes: true} {
 		if p.IsMember(a) != want {
 			t.Errorf("%v is a member: %t", a, !want)

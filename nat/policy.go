@@ -2,6 +2,7 @@ package nat
 
 import (
 	"fmt"
+	"maps"
 
 	"tidegate/packet"
 )
@@ -190,7 +191,7 @@ func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
 // SetMembers replaces the addresses that are in pools by those of r, and learns which
 // of their endpoints answer for its inbound rules. Addresses with an outbound rule or
 // an instance-level public IP stay in, and who has answered may go on.
-func (p *Policy) SetMembers(r *Rules) {
+func (p *Policy) SetMembers(r *Rules, answers Answers) {
 	for a, m := range p.members {
 		if *m == (member{}) && p.InstanceOf(a) == nil {
 			delete(p.members, a)
@@ -201,9 +202,7 @@ func (p *Policy) SetMembers(r *Rules) {
 			p.members[a] = new(member)
 		}
 	}
-	for i := range r.Inbound {
-		p.learnAnswers(&r.Inbound[i])
-	}
+	maps.Copy(p.answers, answers)
 }
 
 // IsMember says whether that inside address is in a pool.

@@ -39,6 +39,7 @@ type Pool struct {
 	Backends   []Backend
 
 	choice *Maglev
+	admin  map[packet.Addr]AdminState // of Backends; made when first asked for
 }
 
 // Eligible returns the backends that take new flows, given what a probe has found,
@@ -74,12 +75,28 @@ func (p *Pool) Takes(a packet.Addr) bool {
 	return takes
 }
 
+// Replace puts others in place of the backends.
+func (p *Pool) Replace(backends []Backend) { p.Backends, p.admin = backends, nil }
+
 // Lists says whether an address is a backend of the pool, set down or not.
 func (p *Pool) Lists(a packet.Addr) bool {
-	return slices.ContainsFunc(p.Backends, func(b Backend) bool { return b.Addr == a })
+	_, ok := p.state(a)
+	return ok
 }
 
 // Has says whether an address is a backend of the pool that is not set down.
 func (p *Pool) Has(a packet.Addr) bool {
-	return slices.ContainsFunc(p.Backends, func(b Backend) bool { return b.Addr == a && b.Admin != AdminDown })
+	s, ok := p.state(a)
+	return ok && s != AdminDown
+}
+
+func (p *Pool) state(a packet.Addr) (AdminState, bool) {
+	if p.admin == nil {
+		p.admin = make(map[packet.Addr]AdminState, len(p.Backends))
+		for _, b := range p.Backends {
+			p.admin[b.Addr] = b.Admin
+		}
+	}
+	s, ok := p.admin[a]
+	return s, ok
 }

@@ -25,6 +25,7 @@ type PortBlock struct {
 type inventory struct {
 	frontends []packet.Addr
 	reserved  map[packet.Addr]map[int]bool // block numbers that rules' ports fall in
+	at        int                          // the first frontend that may have some left
 	next      map[packet.Addr]int          // the number of the first block not dealt out yet
 	end       int                          // and that behind the last there is
 }
@@ -35,7 +36,8 @@ func inRange(port uint16) bool { return port >= FirstPort && port <= LastPort }
 
 // block returns one more block, or false when the frontends have no more.
 func (v *inventory) block() (PortBlock, bool) {
-	for _, frontend := range v.frontends {
+	for ; v.at < len(v.frontends); v.at++ {
+		frontend := v.frontends[v.at]
 		for v.next[frontend] < v.end {
 			number := v.next[frontend]
 			v.next[frontend]++

@@ -6,7 +6,8 @@
 // A frame is what the device gives: [Layout] says where its IP packet begins.
 // What stands before it passes through: a frame that one queue read is accepted
 // by the WriteBatch of another with the same Layout, offloads and all, and one
-// that the gateway makes itself carries zeros for a virtio_net_hdr.
+// that the gateway makes itself carries zeros for a virtio_net_hdr. The fields of
+// that header are in the machine's byte order, and csum_start counts from its end.
 //
 // ReadBatch fills its argument with frames of the queue's own memory, which may
 // be rewritten in place and die at that queue's next ReadBatch. WriteBatch keeps

@@ -3,11 +3,8 @@ package packetio
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"unsafe"
 
-	"github.com/songgao/water"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -18,14 +15,17 @@ type TUNOptions struct {
 	Queues int    // how many goroutines read it; 0 is 1
 }
 
-// TUNQueue is one queue of a TUN interface. Its frames are IP packets with nothing
-// before them, and super-packets never among them: water opens interfaces
-// without IFF_VNET_HDR.
+// TUNQueue is one queue of a TUN interface. Its frames are IP packets behind a
+// virtio_net_hdr, super-packets among them, or where the kernel refuses that
+// (see Plain) packets with nothing before them.
 //
 // The kernel gives packets of a flow to the queue that last wrote one of it.
 type TUNQueue struct {
 	*port
-	mtu int
+	layout Layout
+	plain  error
+	lasts  bool // the interface, when its queues are closed
+	mtu    int
 
 	// The goroutine's in ReadBatch.
 	in        *slots
@@ -46,55 +46,59 @@ type TUNQueue struct {
 // CAP_NET_ADMIN. The interface goes when the last of its queues is closed, unless
 // it is persistent.
 func OpenTUN(o TUNOptions) ([]*TUNQueue, error) {
-	queues, err := openTUN(o)
-	if err != nil {
+	queues, err := openTUN(o, offloading)
+	if refused := err; errors.Is(err, errors.ErrUnsupported) {
+		queues, err = openTUN(o, plain)
 		for _, q := range queues {
-			err = errors.Join(err, q.Close())
+			q.plain = refused
 		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("packetio: open tun %s: %w", o.Name, tunRemedy(o.Name, err))
 	}
 	return queues, nil
 }
 
-func openTUN(o TUNOptions) (queues []*TUNQueue, err error) {
-	cfg := water.Config{DeviceType: water.TUN}
-	cfg.Name, cfg.MultiQueue, cfg.Persist = o.Name, o.Queues > 1, persistent(o.Name)
+// openTUN returns all queues or none.
+func openTUN(o TUNOptions, opener tunOpener) (queues []*TUNQueue, err error) {
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, q := range queues {
+			err = errors.Join(err, q.Close())
+		}
+		queues = nil
+	}()
+	name := o.Name
 	for range max(1, o.Queues) {
-		q, err := openTUNQueue(cfg)
+		q, err := openTUNQueue(opener, name, o.Queues > 1)
 		if err != nil {
 			return queues, err
 		}
 		queues = append(queues, q)
-		cfg.Name = q.name
+		name = q.name
 	}
-	link, err := netlink.LinkByName(cfg.Name)
+	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return queues, err
 	}
 	for _, q := range queues {
-		q.mtu = link.Attrs().MTU
+		q.mtu, q.lasts = link.Attrs().MTU, outlives(link)
 	}
 	return queues, netlink.LinkSetUp(link)
 }
 
-// persistent says whether the interface is there and outlives its users: water sets
-// that anew each time it opens one, and an operator's must stay as it is.
-func persistent(name string) bool {
-	link, err := netlink.LinkByName(name)
-	tun, ok := link.(*netlink.Tuntap)
-	return err == nil && ok && !tun.NonPersist
-}
-
-func openTUNQueue(cfg water.Config) (*TUNQueue, error) {
-	device, err := water.New(cfg)
+func openTUNQueue(opener tunOpener, name string, several bool) (*TUNQueue, error) {
+	file, name, err := opener.open(name, several)
 	if err != nil {
 		return nil, err
 	}
-	port, err := newPort(device.Name(), device.ReadWriteCloser.(*os.File))
+	port, err := newPort(name, file)
 	if err != nil {
 		return nil, err
 	}
-	q := &TUNQueue{port: port}
+	q := &TUNQueue{port: port, layout: opener.layout}
 	q.collector, q.checker, q.transmit = q.collect, q.check, q.sendAll // made once, as in newReceiver
 	if q.in, err = newSlots(); err == nil {
 		err = q.checkLater()
@@ -105,30 +109,19 @@ func openTUNQueue(cfg water.Config) (*TUNQueue, error) {
 	return q, nil
 }
 
-func tunRemedy(name string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w; run: modprobe tun, or give the container the device /dev/net/tun", err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; run as root or with CAP_NET_ADMIN and access to /dev/net/tun", err)
-	case errors.Is(err, unix.ENOTTY):
-		return fmt.Errorf("%w; /dev/net/tun is not the TUN device: give the container the real one", err)
-	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("%w; another process has %s open, or set gateway.tun.name to a name of its own", err, name)
-	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("%w; %s exists as another kind of interface: set gateway.tun.name", err, name)
-	}
-	return err
-}
-
 // Name returns the interface's name.
 func (q *TUNQueue) Name() string { return q.name }
 
 // MTU returns the interface's MTU when it was opened, in bytes.
 func (q *TUNQueue) MTU() int { return q.mtu }
 
-// Layout returns that a frame is an IP packet.
-func (q *TUNQueue) Layout() Layout { return Layout{} }
+// Layout returns what stands before the IP packet: a virtio_net_hdr, unless the
+// queue is plain.
+func (q *TUNQueue) Layout() Layout { return q.layout }
+
+// Plain returns why the kernel refuses super-packets and unfinished checksums, nil
+// if it does not: then each segment comes by itself, at a multiple of the cost.
+func (q *TUNQueue) Plain() error { return q.plain }
 
 // Stats returns what was lost so far. What arrived while the queue was full is
 // not in it: the kernel counts that by interface (TX dropped).
@@ -136,7 +129,12 @@ func (q *TUNQueue) Stats() Stats { return q.stats() }
 
 // Close ends the queue, and the ReadBatch that waits. A reader that has a batch
 // keeps it. It is safe to call Close more than once, from any goroutine.
-func (q *TUNQueue) Close() error { return q.close(func() error { return nil }) }
+func (q *TUNQueue) Close() error {
+	if q.lasts {
+		_ = q.control(forgo) // fails on a queue that is closed, and an interface that is gone
+	}
+	return q.close(func() error { return nil })
+}
 
 // ReadBatch waits until there is a packet, and fills frames[:n] with what has
 // arrived, at most BatchSize. Frames die at the next call.

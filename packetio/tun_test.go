@@ -2,6 +2,7 @@ package packetio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -21,9 +22,13 @@ import (
 // openTun opens a TUN interface with an address in a namespace, until the test ends.
 func openTun(t *testing.T, ns netns.NsHandle, o TUNOptions, address string) []*TUNQueue {
 	t.Helper()
-	var queues []*TUNQueue
+	return kernels[0].openTun(t, ns, o, address)
+}
+
+func (k kernel) openTun(t *testing.T, ns netns.NsHandle, o TUNOptions, address string) []*TUNQueue {
+	t.Helper()
+	queues := k.open(t, ns, o)
 	within(t, ns, func() {
-		queues = must(OpenTUN(o))(t)
 		l := must(netlink.LinkByName(queues[0].Name()))(t)
 		check(t, netlink.AddrAdd(l, must(netlink.ParseAddr(address))(t)))
 	})
@@ -33,45 +38,6 @@ func openTun(t *testing.T, ns netns.NsHandle, o TUNOptions, address string) []*T
 		}
 	})
 	return queues
-}
-
-// The kernel's TCP talks through two TUN interfaces, one at each end.
-//
-//	client tide0 10.99.0.1 ─ queues ─ 10.99.0.2 tide1 server
-func TestTCPThroughTUN(t *testing.T) {
-	client, server := namespace(t), namespace(t)
-	a := openTun(t, client, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
-	b := openTun(t, server, TUNOptions{Name: "tide%d"}, serverIP+"/24")[0]
-	if a.Name() != "tide0" || b.Name() != "tide0" || a.MTU() != 1500 || a.Layout() != (Layout{}) {
-		t.Errorf("interfaces %q and %q, MTU %d, layout %v", a.Name(), b.Name(), a.MTU(), a.Layout())
-	}
-	var group sync.WaitGroup
-	carry := func(from, to *TUNQueue) {
-		batch := make([][]byte, BatchSize)
-		for {
-			n, err := from.ReadBatch(batch)
-			if err == nil {
-				_, err = to.WriteBatch(batch[:n])
-			}
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}
-	group.Go(func() { carry(a, b) })
-	group.Go(func() { carry(b, a) })
-	exchange(t, client, server, 4<<20)
-	for _, q := range []*TUNQueue{a, b} {
-		if r := q.Stats().Refused; r.Total() != r.Invalid { // IPv6 to an interface of one address family
-			t.Errorf("refused %+v", r)
-		}
-		check(t, q.Close())
-	}
-	group.Wait()
 }
 
 // socket returns a socket of the namespace that sends to an address behind tide0.
@@ -107,7 +73,7 @@ func TestTUNQueues(t *testing.T) {
 		seen[i] = map[uint16]int{}
 		readers.Go(func() {
 			readAll(q, func(p []byte) {
-				seen[i][uint16(p[20])<<8|uint16(p[21])]++
+				seen[i][binary.BigEndian.Uint16(p[q.Layout().Headroom()+20:])]++
 				total.Done()
 			})
 		})
@@ -170,18 +136,29 @@ func expectTogether[flow comparable](t *testing.T, seen []map[flow]int, flows []
 
 // A packet comes out byte for byte, and one that is written arrives.
 func TestTUNPacket(t *testing.T) {
-	ns := namespace(t)
-	disableIPv6(t, ns)
-	q := openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0]
+	for _, k := range kernels {
+		t.Run(k.name, func(t *testing.T) {
+			ns := namespace(t)
+			disableIPv6(t, ns)
+			pingThrough(t, ns, k.openTun(t, ns, TUNOptions{Name: "tide0"}, clientIP+"/24")[0])
+		})
+	}
+}
+
+// pingThrough has a socket send a packet, which the queue reads, turns around and
+// writes back.
+func pingThrough(t *testing.T, ns netns.NsHandle, q *TUNQueue) {
+	t.Helper()
 	c := socket(t, ns)
 	must(c.Write([]byte("ping")))(t)
 	batch := make([][]byte, 2)
 	if n := must(q.ReadBatch(batch))(t); n != 1 {
 		t.Fatalf("%d packets", n)
 	}
-	p := batch[0]
+	f := batch[0]
+	p := f[q.Layout().Headroom():]
 	if len(p) != 32 || p[0] != 0x45 || !bytes.HasSuffix(p, []byte("ping")) {
-		t.Fatalf("read % x", p)
+		t.Fatalf("read % x", f)
 	}
 	// The answer: addresses and ports change places, which no checksum notices.
 	for i := range 4 {
@@ -189,7 +166,7 @@ func TestTUNPacket(t *testing.T) {
 	}
 	p[20], p[21], p[22], p[23] = p[22], p[23], p[20], p[21]
 	copy(p[28:], "ngpi") // so do the text's two words
-	if n, err := q.WriteBatch([][]byte{p, {0x05}, p}); n != 2 || err != nil {
+	if n, err := q.WriteBatch([][]byte{f, {0x05}, f}); n != 2 || err != nil {
 		t.Errorf("sent %d, %v", n, err)
 	}
 	if got := q.Stats().Refused; got != (Refused{Invalid: 1}) {
@@ -263,8 +240,9 @@ func TestTUNLinkFlapAndRemoval(t *testing.T) {
 		within(t, ns, func() { check(t, change(must(netlink.LinkByName("tide0"))(t))) })
 	}
 	batch := make([][]byte, BatchSize)
+	frame := append(make([]byte, q.Layout().Headroom()), 0x45)
 	set(netlink.LinkSetDown)
-	if n, err := q.WriteBatch([][]byte{{0x45}}); n != 0 || err != nil || q.Stats().Refused.Down != 1 {
+	if n, err := q.WriteBatch([][]byte{frame}); n != 0 || err != nil || q.Stats().Refused.Down != 1 {
 		t.Errorf("WriteBatch to an interface that is down sent %d, %v, %+v", n, err, q.Stats())
 	}
 	time.AfterFunc(20*time.Millisecond, func() {
@@ -278,7 +256,7 @@ func TestTUNLinkFlapAndRemoval(t *testing.T) {
 	if _, err := q.ReadBatch(batch); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("ReadBatch returned %v", err)
 	}
-	if _, err := q.WriteBatch([][]byte{make([]byte, 20)}); !errors.Is(err, ErrNoInterface) {
+	if _, err := q.WriteBatch([][]byte{frame}); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("WriteBatch returned %v", err)
 	}
 }
@@ -318,21 +296,17 @@ func tapConfig(name string) water.Config {
 // withoutDevice runs f on a thread of its own that sees an empty /dev/net.
 func withoutDevice(t *testing.T, f func()) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the mounts are the thread's
+	onThread(t, func() error { // whose mounts they are
 		err := errors.Join(
 			unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS),
 			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 			unix.Mount("none", "/dev/net", "tmpfs", 0, ""))
-		if err == nil {
-			f()
+		if err != nil {
+			return fmt.Errorf("empty /dev/net: %w", err)
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(fmt.Errorf("empty /dev/net: %w", err))
-	}
+		f()
+		return nil
+	})
 }
 
 // An interface that the operator made, with routes on it perhaps, is there after us.

@@ -22,7 +22,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -57,14 +56,10 @@ type Target struct {
 	Backend netip.Addr
 }
 
-// Options is what a Prober is made of. Known, Source, Changed and Log may be nil.
+// Options is what a Prober is made of. Source, Changed and Log may be nil.
 type Options struct {
 	Specs   []Spec
 	Targets []Target // each at most once; its Probe names one of Specs
-
-	// Known is what an earlier Prober with the same Specs has found. Its targets go
-	// on from there instead of from nothing.
-	Known []Status
 
 	// Source returns the local address to probe from, asked before each probe and
 	// from many goroutines. The zero Addr, like a nil Source, lets the kernel choose.
@@ -92,17 +87,30 @@ type Status struct {
 	Failed    uint64        // probes since start
 }
 
-// Prober probes a fixed set of targets. It is safe for concurrent use.
+// Prober probes a set of targets. It is safe for concurrent use.
 // [I] immutable, [L] under mu.
 type Prober struct {
-	targets   []Target                                                        // [I]
-	questions []*question                                                     // [I] by target
+	questions map[string]*question                                            // [I] by Spec.Name
 	source    func() netip.Addr                                               // [I] never nil
 	changed   func(Target, bool)                                              // [I] never nil
 	log       *slog.Logger                                                    // [I]
 	ask       func(context.Context, *question, netip.Addr, netip.Addr) answer // [I] of ask.go, but for tests of time
-	mu        sync.Mutex
-	states    []state // [L] by target
+
+	changing sync.Mutex // held by SetTargets, which waits for goroutines that need mu
+	mu       sync.Mutex
+	watches  []*watch        // [L] in the order of the targets
+	ctx      context.Context // [L] Run's; nil before it
+	running  sync.WaitGroup
+}
+
+// watch is one target that is probed. [I] immutable, [L] under Prober.mu.
+type watch struct {
+	Target                      // [I]
+	question *question          // [I]
+	offset   time.Duration      // [I] when it is first asked, after its start
+	state    state              // [L]
+	stop     context.CancelFunc // [L] nil before its start
+	done     chan struct{}      // [I] closed at its end
 }
 
 // New makes a Prober that Run starts. It fails on what can't be probed: the error
@@ -112,12 +120,7 @@ func New(o Options) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prober{targets: append([]Target(nil), o.Targets...), states: make([]state, len(o.Targets)),
-		source: o.Source, changed: o.Changed, log: o.Log, ask: ask}
-	if p.questions, err = assign(questions, o.Targets); err != nil {
-		return nil, err
-	}
-	p.remember(o.Known)
+	p := &Prober{questions: questions, source: o.Source, changed: o.Changed, log: o.Log, ask: ask}
 	if p.source == nil {
 		p.source = func() netip.Addr { return netip.Addr{} }
 	}
@@ -127,25 +130,64 @@ func New(o Options) (*Prober, error) {
 	if p.log == nil {
 		p.log = slog.Default()
 	}
-	return p, nil
+	_, err = p.SetTargets(o.Targets)
+	return p, err
 }
 
-func (p *Prober) remember(known []Status) {
-	for i, t := range p.targets {
-		if k := slices.IndexFunc(known, func(s Status) bool { return s.Target == t }); k >= 0 {
-			p.states[i].Status = known[k]
-		}
+// SetTargets replaces the targets. Those that stay go on undisturbed, those that come
+// are asked at once; of those that go, which it returns, Changed hears no more when it
+// returns. An error changes nothing.
+func (p *Prober) SetTargets(targets []Target) (gone []Target, err error) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	assigned, err := assign(p.questions, targets)
+	if err != nil {
+		return nil, err
 	}
+	for _, w := range p.exchange(targets, assigned) {
+		<-w.done
+		gone = append(gone, w.Target)
+	}
+	return gone, nil
 }
 
-// Status returns what is known of each target, in the order of Options.Targets.
+// exchange puts the targets in place, and stops and returns those that are gone.
+func (p *Prober) exchange(targets []Target, assigned []*question) (gone []*watch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := make(map[Target]*watch, len(p.watches))
+	for _, w := range p.watches {
+		before[w.Target] = w
+	}
+	p.watches = nil
+	for i, t := range targets {
+		w := before[t]
+		if delete(before, t); w == nil {
+			w = &watch{Target: t, question: assigned[i], done: make(chan struct{})}
+			w.offset = offset(i, len(targets), w.question.Interval)
+			p.start(w)
+		}
+		p.watches = append(p.watches, w)
+	}
+	for _, w := range before {
+		if w.stop == nil {
+			close(w.done)
+		} else {
+			w.stop()
+		}
+		gone = append(gone, w)
+	}
+	return gone
+}
+
+// Status returns what is known of each target, in the order of the targets.
 func (p *Prober) Status() []Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]Status, len(p.targets))
-	for i, s := range p.states {
-		all[i] = s.Status
-		all[i].Target = p.targets[i]
+	all := make([]Status, len(p.watches))
+	for i, w := range p.watches {
+		all[i] = w.state.Status
+		all[i].Target = w.Target
 	}
 	return all
 }

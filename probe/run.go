@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -18,13 +17,31 @@ const (
 // ended and the last socket is closed. The first probe of each target goes out at
 // once, or within a second where there are many. It may be called once.
 func (p *Prober) Run(ctx context.Context) error {
-	var all sync.WaitGroup
-	for i := range p.targets {
-		all.Go(func() { p.follow(ctx, i) })
+	p.mu.Lock()
+	p.ctx = ctx
+	for _, w := range p.watches {
+		p.start(w)
 	}
-	all.Wait()
+	p.mu.Unlock()
 	<-ctx.Done()
+	p.mu.Lock() // whoever starts a watch now sees that ctx is done
+	p.mu.Unlock()
+	p.running.Wait()
 	return nil
+}
+
+// start begins to follow a target, if the Prober runs. p.mu is held.
+func (p *Prober) start(w *watch) {
+	if p.ctx == nil || p.ctx.Err() != nil {
+		return
+	}
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(p.ctx)
+	p.running.Go(func() {
+		defer close(w.done)
+		defer w.stop()
+		p.follow(ctx, w)
+	})
 }
 
 // offset is when target i of n is first asked: always the same, and evenly apart.
@@ -35,21 +52,21 @@ func offset(i, n int, interval time.Duration) time.Duration {
 	return min(spread, interval) * time.Duration(i) / time.Duration(n)
 }
 
-// follow probes one target for good. The ticker drops what a slow probe missed,
-// so that nothing is made up for in a burst.
-func (p *Prober) follow(ctx context.Context, i int) {
-	q := p.questions[i]
-	if !rest(ctx, time.After(offset(i, len(p.targets), q.Interval))) {
+// follow probes one target until ctx is done. The ticker drops what a slow probe
+// missed, so that nothing is made up for in a burst.
+func (p *Prober) follow(ctx context.Context, w *watch) {
+	q := w.question
+	if !rest(ctx, time.After(w.offset)) {
 		return
 	}
 	tick := time.NewTicker(q.Interval)
 	defer tick.Stop()
 	for {
-		a := p.ask(ctx, q, p.source(), p.targets[i].Backend)
+		a := p.ask(ctx, q, p.source(), w.Backend)
 		if ctx.Err() != nil {
 			return // the probe was cut short: it says nothing of the backend
 		}
-		p.observe(ctx, i, a, time.Now())
+		p.observe(ctx, w, a, time.Now())
 		if !rest(ctx, tick.C) {
 			return
 		}
@@ -67,18 +84,16 @@ func rest(ctx context.Context, c <-chan time.Time) bool {
 }
 
 // observe writes down an answer and tells the news.
-func (p *Prober) observe(ctx context.Context, i int, a answer, now time.Time) {
+func (p *Prober) observe(ctx context.Context, w *watch, a answer, now time.Time) {
 	p.mu.Lock()
-	s := &p.states[i]
-	news := s.observe(a, now, p.questions[i].Threshold)
-	up := s.Up
+	news := w.state.observe(a, now, w.question.Threshold)
+	up := w.state.Up
 	p.mu.Unlock()
 
 	if a.kind == yes && !news {
 		return
 	}
-	target := p.targets[i]
-	log := p.log.With("probe", target.Probe, "backend", target.Backend, "result", a.result)
+	log := p.log.With("probe", w.Probe, "backend", w.Backend, "result", a.result)
 	if a.kind != yes {
 		log.DebugContext(ctx, "probe failed", "took", a.took)
 	}
@@ -86,5 +101,5 @@ func (p *Prober) observe(ctx context.Context, i int, a answer, now time.Time) {
 		return
 	}
 	log.InfoContext(ctx, map[bool]string{true: "backend is up", false: "backend is down"}[up])
-	p.changed(target, up)
+	p.changed(w.Target, up)
 }

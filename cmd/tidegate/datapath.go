@@ -118,6 +118,9 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	if err := d.openSockets([2]string{inside, outside}, readers(c), table); err != nil {
 		return nil, err
 	}
+	if err := checkInternal(c, table); err != nil {
+		return nil, err
+	}
 	for _, side := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
 		table.Answer(side, answered(c, side))
 	}
@@ -128,6 +131,19 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	}
 	d.run = []func(context.Context) error{table.Run, func(ctx context.Context) error { return d.guard.Watch(ctx, log) }}
 	return d, nil
+}
+
+// checkInternal refuses an internal frontend with the gateway's own inside address:
+// probes leave from that, and their answers would be taken for hairpin flows.
+func checkInternal(c *config.Config, table *nexthop.Table) error {
+	inside := table.Snapshot().Link(nexthop.Inside)
+	for i, f := range c.FrontendIPConfigurations {
+		if f.Internal() && packet.AddrFrom(f.PrivateIPAddress) == inside.Address {
+			return fmt.Errorf("frontendIPConfigurations[%d].privateIPAddress: %v is the gateway's own address on %s; choose a free one",
+				i, f.PrivateIPAddress, inside.Name)
+		}
+	}
+	return nil
 }
 
 // own is an address of the gateway's; the zero Addr where it has none.

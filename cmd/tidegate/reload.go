@@ -10,7 +10,8 @@ import (
 )
 
 // errRestart is for a change that this version can't make while it runs.
-var errRestart = errors.New("only the members of pools that load-balancing rules alone use, and adminState, change without a restart")
+var errRestart = errors.New("it differs in more than adminState and the members of pools without outbound ports and NAT ranges " +
+	"(a load-balancing rule on a public frontend gives them unless it says disableOutboundSnat: true); restart the gateway")
 
 // hangups reads the configuration again at each SIGHUP. What can't be changed in
 // a running gateway leaves everything as it was.
@@ -20,7 +21,9 @@ func (s *service) hangups(ctx context.Context, hup <-chan os.Signal) error {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			if err := s.reload(); err != nil {
+			err := s.reload()
+			s.reloaded.Store(err == nil)
+			if err != nil {
 				s.log.Error("configuration not reloaded, the one before stays in force", "file", s.file, "error", err)
 				continue
 			}
@@ -43,8 +46,7 @@ func (s *service) reload() error {
 		s.gateway.SetBackends(pool.Name, pool.Backends)
 	}
 	s.config = c
-	s.checks.replace(p)
-	return nil
+	return s.checks.replace(p)
 }
 
 // sameButBackends says whether two configurations differ in the backends of
@@ -60,13 +62,4 @@ func withoutBackends(p *plan) *plan {
 	}
 	p.nat.Members = nil
 	return p
-}
-
-// replace has the plan's probes take over; of plans that come at once, the last.
-func (c *checks) replace(p *plan) {
-	select {
-	case <-c.next:
-	default:
-	}
-	c.next <- p
 }

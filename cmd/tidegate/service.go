@@ -28,7 +28,9 @@ type service struct {
 	checks  *checks
 	file    string // of the configuration
 	ready   atomic.Bool
-	log     *slog.Logger
+
+	reloaded atomic.Bool // the last attempt to read the configuration succeeded
+	log      *slog.Logger
 }
 
 // serve runs all parts until ctx is done or one of them fails.
@@ -39,12 +41,13 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 	for _, run := range s.path.run {
 		group.Go(func() error { return run(ctx) })
 	}
-	group.Go(func() error { return s.checks.run(ctx) })
-	group.Go(func() error { return s.hangups(ctx, hup) })
+	group.Go(func() error { return s.checks.Run(ctx) })
+	s.reloaded.Store(true)
 	s.checks.settle(ctx, settleLimit)
 	if ctx.Err() == nil {
 		s.announce()
 	}
+	group.Go(func() error { return s.hangups(ctx, hup) })
 	err := group.Wait()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	if err != nil {
@@ -68,7 +71,7 @@ func (s *service) announce() {
 
 func (s *service) server() *server.Server {
 	return server.New(server.Options{
-		Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.status, Version: version,
+		Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.Status, Version: version,
 		Datapath: string(s.path.name), DatapathReason: s.path.why, Started: time.Now(),
 		Ready: func() error {
 			if !s.ready.Load() {
@@ -77,7 +80,8 @@ func (s *service) server() *server.Server {
 			return nil
 		},
 		Metrics: metrics.Handler(metrics.Options{
-			Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.status, Datapath: string(s.path.name),
+			Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.Status, Datapath: string(s.path.name),
+			Reloaded: s.reloaded.Load,
 		}),
 		Log: s.log,
 	})

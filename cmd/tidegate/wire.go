@@ -20,6 +20,7 @@ type plan struct {
 
 	balancing map[poolKey]*nat.Pool
 	numbers   map[ruleKey]uint16
+	implied   []uint16 // the numbers of the outbound rules that load-balancing rules imply, in order
 }
 
 // poolKey is what load-balancing rules have in common that share their choice.
@@ -90,11 +91,17 @@ func (p *plan) numberRules(c *config.Config) {
 		rule := p.number(r.Name, gateway.LoadBalancingRule, r.IdleTimer)
 		rule.UDPIdle = c.Timers.UDPLoadBalanced
 		if f, _ := c.Frontend(r.FrontendIPConfiguration); r.HAPorts() && f.Internal() {
-			rule.Reset, rule.Late, rule.Ask = false, false, false // Azure never resets there
+			rule.Silent, rule.Reset, rule.Late, rule.Ask = true, false, false, false // Azure never resets there
 		}
 	}
 	for _, i := range c.InstancePublicIPs {
 		p.number(i.Name, gateway.InstancePublicIP, i.IdleTimer)
+	}
+	for _, o := range c.Outbounds() {
+		if o.Implied { // an outbound rule as good as any, with the name of the one that implies it
+			p.implied = append(p.implied, uint16(len(p.rules)))
+			p.number(o.Name, gateway.OutboundRule, o.IdleTimer)
+		}
 	}
 }
 

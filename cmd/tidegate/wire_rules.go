@@ -17,14 +17,14 @@ func (p *plan) addOutbounds(c *config.Config) {
 		member   packet.Addr
 		protocol config.Protocol
 	}
-	seen := make(map[use]bool)
+	seen, implied := make(map[use]bool), p.implied
 	for _, o := range c.Outbounds() {
 		r := nat.OutboundRule{
 			Rule: p.numbers[ruleKey{gateway.OutboundRule, o.Name}], Name: o.Name,
 			Protocols: protocols(o.Protocol), Ports: o.Ports(),
 		}
 		if o.Implied {
-			r.Rule = p.numbers[ruleKey{gateway.LoadBalancingRule, o.Name}]
+			r.Rule, implied = implied[0], implied[1:]
 		}
 		for _, f := range o.Frontends {
 			for a := range f.Addresses() {
