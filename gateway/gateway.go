@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidegate/conntrack"
+	"tidegate/fragment"
 	"tidegate/nat"
 )
 
@@ -67,6 +68,7 @@ type Gateway struct {
 	table      *conntrack.Table
 	policy     *nat.Policy
 	waiting    waitingRoom
+	fragments  *fragment.Table
 	counters   Counters
 	short      map[shortage]uint64 // flows without a port since the log named the member
 	resetLimit limit
@@ -88,6 +90,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		rules: o.Rules, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
 		counters:   newCounters(len(o.Rules)),
+		fragments:  fragment.New(),
 		short:      make(map[shortage]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
 		icmpLimit:  newLimit(icmpPerSecond, icmpBurst),
