@@ -252,7 +252,11 @@ func (t *Table) become(slot uint32, s State) {
 // seen, went in direction r, and carries the sequence numbers before end.
 func (t *Table) Extend(r Ref, end uint32) {
 	me, peer := t.half(r), t.half(r^1)
-	if after(end, me.maxEnd) && !after(end, peer.maxAck+window(peer, me)) {
+	edge := peer.maxAck + window(peer, me)
+	if r.Direction() == Original && t.oneWay(r.slot()) {
+		edge = me.maxEnd + farthest
+	}
+	if after(end, me.maxEnd) && !after(end, edge) {
 		me.maxEnd = end
 	}
 }

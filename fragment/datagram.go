@@ -7,9 +7,10 @@ const (
 	// than the 44 fragments of a 64 KiB datagram on Ethernet leave in a random order.
 	maxSpans = 24
 
-	// maxUnits is how many units of eight bytes a datagram's payload can have.
-	maxUnits = 65535 / unit
-	unit     = 8 // bytes: the granularity of fragment offsets (RFC 791 §3.1)
+	// maxPayload is how many bytes a datagram's payload can have: all that a total
+	// length can say, less a header.
+	maxPayload = 65535 - 20
+	unit       = 8 // bytes: the granularity of fragment offsets (RFC 791 §3.1)
 )
 
 // span is what has come without a gap, in units of eight bytes: [from, to).
@@ -36,13 +37,14 @@ const (
 func (c *coverage) add(offset, length int, more bool) Fate {
 	s := span{uint16(offset / unit), uint16((offset + length + unit - 1) / unit)}
 	switch {
-	case length == 0, more && length%unit != 0, int(s.to) > maxUnits+1:
+	case length == 0, more && length%unit != 0, offset+length > maxPayload:
 		return Misfit
 	case c.last != 0 && (s.to > c.last || more && s.to == c.last):
 		return Misfit
 	}
 	if !more {
-		if c.n > 0 && c.spans[c.n-1].to > s.to || c.last != 0 && c.last != s.to {
+		// Where the last fragment is still to come, all so far have said that more follow.
+		if c.last == 0 && c.n > 0 && c.spans[c.n-1].to >= s.to || c.last != 0 && c.last != s.to {
 			return Misfit
 		}
 		c.last = s.to

@@ -24,6 +24,10 @@ const (
 	maxHeld      = 64
 	maxHeldBytes = 4 << 20
 
+	// frameCost is what a frame takes beside its own bytes: its place in a list that
+	// has room to grow, and what the allocator rounds up.
+	frameCost = 64
+
 	// patience is how long a datagram may take to arrive: as long as Linux gives it
 	// (ipfrag_time). RFC 1122 §3.3.2 would have a receiver wait for at least a minute.
 	patience = int64(30 * time.Second)
@@ -58,6 +62,7 @@ type Table struct {
 	newest    int32
 	held      map[int32][][]byte
 	bytes     int
+	lost      int // frames that have waited in vain
 }
 
 const none = -1
@@ -70,7 +75,7 @@ func New() *Table {
 // Len returns how many datagrams are followed.
 func (t *Table) Len() int { return len(t.index) }
 
-// Held returns how many bytes of fragments wait for their first one.
+// Held returns how many bytes the fragments take that wait for their first one.
 func (t *Table) Held() int { return t.bytes }
 
 // First notes that a datagram's first fragment, of length bytes of IP payload, has
@@ -101,15 +106,13 @@ func (t *Table) First(k Key, length int, f Flow, now int64) (waited [][]byte, fa
 }
 
 // Refuse notes that a datagram's first fragment was dropped, so that nothing of it
-// passes, and returns how many fragments had waited for it.
-func (t *Table) Refuse(k Key, now int64) (lost int) {
+// passes.
+func (t *Table) Refuse(k Key, now int64) {
 	i, found := t.index[k]
 	if !found {
 		i = t.add(k, now)
 	}
-	lost = int(t.datagrams[i].held)
 	t.spoil(i)
-	return lost
 }
 
 // Later places a fragment that is not the first. known says that its datagram's
@@ -138,22 +141,22 @@ func (t *Table) Later(k Key, offset, length int, more bool, now int64) (f Flow, 
 // fragment comes; false: there is no room, and the datagram is lost.
 func (t *Table) Hold(k Key, frame []byte) bool {
 	i, found := t.index[k]
-	if !found || t.datagrams[i].held >= maxHeld || t.bytes+len(frame) > maxHeldBytes {
+	if !found || t.datagrams[i].held >= maxHeld || t.bytes+frameCost+len(frame) > maxHeldBytes {
 		return false
 	}
 	t.datagrams[i].held++
 	t.held[i] = append(t.held[i], append([]byte(nil), frame...))
-	t.bytes += len(frame)
+	t.bytes += frameCost + len(frame)
 	return true
 }
 
-// Expire forgets the datagrams whose time is up, and returns how many frames were
-// still waiting. It may be called as often as one likes.
+// Expire forgets the datagrams whose time is up, and returns how many frames have
+// waited in vain since it was called last. It may be called as often as one likes.
 func (t *Table) Expire(now int64) (lost int) {
 	for t.oldest != none && now >= t.datagrams[t.oldest].until {
-		lost += int(t.datagrams[t.oldest].held)
 		t.remove(t.oldest)
 	}
+	lost, t.lost = t.lost, 0
 	return lost
 }
 
@@ -189,14 +192,14 @@ func (t *Table) finish(i int32) {
 // spoil remembers that a datagram is bad, until its time is up.
 func (t *Table) spoil(i int32) {
 	t.datagrams[i].bad = true
-	t.take(i)
+	t.lost += len(t.take(i))
 }
 
 // take hands over what a datagram holds.
 func (t *Table) take(i int32) [][]byte {
 	frames := t.held[i]
 	for _, f := range frames {
-		t.bytes -= len(f)
+		t.bytes -= frameCost + len(f)
 	}
 	delete(t.held, i)
 	t.datagrams[i].held = 0
@@ -204,7 +207,7 @@ func (t *Table) take(i int32) [][]byte {
 }
 
 func (t *Table) remove(i int32) {
-	t.take(i)
+	t.lost += len(t.take(i))
 	d := &t.datagrams[i]
 	if d.prev != none {
 		t.datagrams[d.prev].next = d.next

@@ -32,7 +32,7 @@ func (s *scratch) next(n int) []byte {
 	return f
 }
 
-// echo answers a ping to a frontend.
+// echo answers a ping to a frontend, or a fragment of one.
 func (w *worker) echo(frame []byte, from nexthop.Side) Verdict {
 	packet.EchoReply(frame[w.layout.headroom:], &w.p)
 	frame = frame[:w.layout.headroom+w.p.Total]

@@ -27,7 +27,7 @@ func (w *worker) icmpError(frame []byte, now int64) (Verdict, nexthop.Side) {
 		from = w.sideOf(&w.p.Tuple, ref, known)
 	}
 	switch {
-	case martianSource(w.p.Src):
+	case martianSource(w.p.Src), from == nexthop.Outside && (w.policy.IsMember(w.p.Src) || w.policy.IsFrontend(w.p.Src)):
 		return DropMartian, from
 	case !known && w.hostQuoted():
 		return LeftToHost, from

@@ -95,12 +95,13 @@ func (w *worker) decide(frame []byte, now int64) (v Verdict, from nexthop.Side) 
 	switch w.p.Kind {
 	case packet.KindFragment:
 		return w.laterFragment(frame, now)
-	case packet.KindICMPError:
-		return w.icmpError(frame, now)
 	case packet.KindOther:
 		return w.other(frame, now)
+	case packet.KindICMPError:
+		v, from = w.icmpError(frame, now)
+	default:
+		v, from = w.decideFirst(frame, now)
 	}
-	v, from = w.decideFirst(frame, now)
 	if w.p.More {
 		w.firstFragment(v, from, now)
 	}
@@ -167,7 +168,7 @@ func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now
 		return DropUnresolved
 	}
 	w.table.Observe(ref, &w.p, w.wires, now)
-	if w.p.MSSAt != 0 && v == Forwarded {
+	if w.p.MSSAt != 0 {
 		w.clampMSS(frame, hop, from)
 	}
 	b := frame[w.layout.headroom:]
@@ -184,7 +185,7 @@ func (w *worker) transmit(frame []byte, hop *nexthop.Hop, v Verdict, dst packet.
 	}
 	copy(frame[w.layout.Vnet:w.layout.headroom], hop.Ether[:])
 	if w.largest > hop.MTU {
-		w.split(frame, hop.MTU, to)
+		w.out[to] = append(w.out[to], w.layout.pieces(frame, &w.p, hop.MTU)...)
 		return Forwarded
 	}
 	w.send(frame, to)
@@ -192,9 +193,12 @@ func (w *worker) transmit(frame []byte, hop *nexthop.Hop, v Verdict, dst packet.
 }
 
 // clampMSS has the ends of a connection send no larger segments than the links on
-// both sides take (RFC 4459 §3.2).
+// both sides take (RFC 4459 §3.2), as far as they are known by now: hop may be nil.
 func (w *worker) clampMSS(frame []byte, hop *nexthop.Hop, from nexthop.Side) {
-	mtu := hop.MTU
+	mtu := noMTU
+	if hop != nil {
+		mtu = hop.MTU
+	}
 	if back, status := w.port.Router.Hop(w.p.Src, from); status == nexthop.Resolved {
 		mtu = min(mtu, back.MTU)
 	}

@@ -12,8 +12,8 @@ const (
 	KindUDP                     // UDP datagram
 	KindEchoRequest             // ICMP echo request; Tuple.SrcPort is its identifier
 	KindEchoReply               // ICMP echo reply; Tuple.DstPort is its identifier
-	KindICMPError               // ICMP error that quotes a packet (RFC 5508 §4)
-	KindFragment                // a fragment other than the first; Tuple has no ports
+	KindICMPError               // ICMP error that quotes a packet (RFC 5508 §4), but for a redirect: that ends at its link
+	KindFragment                // a fragment other than the first, of TCP, UDP or ICMP; Tuple has no ports
 )
 
 // Translatable says whether packets of that kind have a Tuple that names their flow.
@@ -49,7 +49,6 @@ const (
 	icmpEchoReply    = 0
 	icmpUnreachable  = 3
 	icmpSourceQuench = 4
-	icmpRedirect     = 5
 	icmpEchoRequest  = 8
 	icmpTimeExceeded = 11
 	icmpParamProblem = 12
@@ -127,12 +126,14 @@ func Decode(b []byte, p *Parsed) Fault {
 	p.ID = binary.BigEndian.Uint16(b[4:])
 	word := binary.BigEndian.Uint16(b[6:])
 	p.DF, p.More, p.Offset = word&0x4000 != 0, word&0x2000 != 0, word&0x1fff*8
-	if p.Offset != 0 {
-		p.Kind = KindFragment
-		p.Payload = total - hl
-		return FaultNone
+	if p.Offset == 0 {
+		return p.transport(b[hl:total])
 	}
-	return p.transport(b[hl:total])
+	p.Payload = total - hl
+	if p.Proto == TCP || p.Proto == UDP || p.Proto == ICMP {
+		p.Kind = KindFragment
+	}
+	return FaultNone
 }
 
 // IP options (RFC 791 §3.1).
@@ -218,7 +219,7 @@ func (p *Parsed) icmp(b []byte) Fault {
 	case icmpEchoReply:
 		p.Kind = KindEchoReply
 		p.DstPort = binary.BigEndian.Uint16(b[4:])
-	case icmpUnreachable, icmpSourceQuench, icmpRedirect, icmpTimeExceeded, icmpParamProblem:
+	case icmpUnreachable, icmpSourceQuench, icmpTimeExceeded, icmpParamProblem:
 		p.Kind = KindICMPError
 	}
 	return FaultNone

@@ -13,11 +13,12 @@ const (
 // AddressesOnly says whether RewriteAddresses takes packets of that protocol.
 func AddressesOnly(p Protocol) bool { return p == GRE || p == SCTP || p == UDPLite }
 
-// RewriteAddresses translates in place the packet in b, which Decode read into p and
-// which is no later fragment. For TakeTTL its TTL must be above zero.
+// RewriteAddresses translates in place the packet in b, which Decode read into p. Of a
+// later fragment the header is all there is to change. For TakeTTL its TTL must be
+// above zero.
 func RewriteAddresses(b []byte, p *Parsed, src, dst Addr, hop Hop) {
 	d := putAddrs(b, p.Src, p.Dst, src, dst)
-	if l4 := b[p.L4:p.Total]; p.Proto == UDPLite && len(l4) >= udpHeaderLen {
+	if l4 := b[p.L4:p.Total]; p.Proto == UDPLite && p.Offset == 0 && len(l4) >= udpHeaderLen {
 		d.applyNonZero(l4[6:])
 	}
 	if hop == TakeTTL {
