@@ -30,7 +30,7 @@ var imports = map[string][]string{
 	"nexthop":               {"packet"},
 	"probe":                 nil,
 	"config/azure":          nil,
-	"gateway":               {"packet", "packetio", "conntrack", "nat", "nexthop"},
+	"gateway":               {"packet", "packetio", "conntrack", "nat", "nexthop", "fragment"},
 	"metrics":               {"gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
 	"api/server":            {"api", "gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
 	"e2e/lab":               nil,

@@ -66,7 +66,7 @@ func (cv conversion) convert(from, to reflect.Value) (any, error) {
 	case reflect.Int:
 		return cv.asInt(from)
 	case reflect.Bool:
-		return asBool(from)
+		return cv.asBool(from)
 	case reflect.String:
 		return asText(from)
 	case reflect.Slice:
@@ -185,9 +185,12 @@ func (cv conversion) intFromText(v reflect.Value) (any, error) {
 	return n, nil
 }
 
-func asBool(v reflect.Value) (any, error) {
+func (cv conversion) asBool(v reflect.Value) (any, error) {
 	if v.Kind() == reflect.Bool {
 		return v.Bool(), nil
+	}
+	if s := v.String(); cv.fromText && (s == "true" || s == "false") {
+		return s == "true", nil
 	}
 	if s := describe(v); s == `"true"` || s == `"false"` {
 		return nil, fmt.Errorf("%s is text; write %s without quotes", s, strings.Trim(s, `"`))

@@ -36,11 +36,12 @@ func defaultGateway() Gateway {
 // because Azure Load Balancer publishes none.
 func defaultTimers() Timers {
 	return Timers{
-		TCPHalfOpen:     30 * time.Second,
-		TCPFinHold:      65 * time.Second, // just over the 60 s of Linux's TIME_WAIT
-		TCPResetHold:    16 * time.Second,
-		UDPLoadBalanced: 4 * time.Minute,  // Azure's default idle timeout, not settable there for UDP
-		ICMP:            30 * time.Second, // Google Cloud NAT's; Azure publishes none, RFC 5508 REQ-2 would have 60 s
+		TCPHalfOpen:       30 * time.Second,
+		TCPFinHold:        65 * time.Second, // just over the 60 s of Linux's TIME_WAIT
+		TCPResetHold:      16 * time.Second,
+		UDPLoadBalanced:   4 * time.Minute,  // Azure's default idle timeout, not settable there for UDP
+		UDPInboundRefresh: true,             // as Azure: any packet of the flow counts
+		ICMP:              30 * time.Second, // Google Cloud NAT's; Azure publishes none, RFC 5508 REQ-2 would have 60 s
 	}
 }
 

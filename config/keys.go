@@ -140,7 +140,7 @@ func scalarKeys(t reflect.Type, path string) []string {
 		switch {
 		case f.typ.Kind() == reflect.Struct:
 			keys = append(keys, scalarKeys(f.typ, key)...)
-		case f.typ == reflect.TypeFor[time.Duration](), f.typ.Kind() == reflect.Int, f.typ.Kind() == reflect.String:
+		case f.typ == reflect.TypeFor[time.Duration](), f.typ.Kind() == reflect.Int, f.typ.Kind() == reflect.Bool, f.typ.Kind() == reflect.String:
 			keys = append(keys, key)
 		}
 	}

@@ -30,7 +30,7 @@ func TestDefaults(t *testing.T) {
 	if want := (API{Listen: []string{"unix:/run/tidegate/api.sock", "127.0.0.1:9180"}}); !reflect.DeepEqual(got.API, want) {
 		t.Errorf("api is %+v, want %+v", got.API, want)
 	}
-	if want := (Timers{30 * time.Second, 65 * time.Second, 16 * time.Second, 4 * time.Minute, 30 * time.Second}); got.Timers != want {
+	if want := (Timers{30 * time.Second, 65 * time.Second, 16 * time.Second, 4 * time.Minute, 30 * time.Second, true}); got.Timers != want {
 		t.Errorf("timers are %+v, want %+v", got.Timers, want)
 	}
 	if r := got.OutboundRules[0]; r.Idle() != 4*time.Minute || r.EnableTCPReset || r.AllocatedOutboundPorts != 0 {
@@ -133,7 +133,7 @@ func TestEnvironmentOverrides(t *testing.T) {
 		"PROFILE": "custom", "GATEWAY_DATAPATH": "tun", "GATEWAY_INSIDE_INTERFACE": "in0", "GATEWAY_OUTSIDE_INTERFACE": "out0",
 		"GATEWAY_TUN_NAME": "t0", "GATEWAY_WORKERS": "3", "GATEWAY_MAXFLOWS": "2048", "GATEWAY_STATEDIR": "/s",
 		"API_TOKENFILE": "", "LOG_LEVEL": "warn", "LOG_FORMAT": "json",
-		"TIMERS_TCPHALFOPEN": "1s", "TIMERS_TCPFINHOLD": "2s", "TIMERS_TCPRESETHOLD": "3s", "TIMERS_UDPLOADBALANCED": "4s", "TIMERS_ICMP": "5s",
+		"TIMERS_TCPHALFOPEN": "1s", "TIMERS_TCPFINHOLD": "2s", "TIMERS_TCPRESETHOLD": "3s", "TIMERS_UDPLOADBALANCED": "4s", "TIMERS_ICMP": "5s", "TIMERS_UDPINBOUNDREFRESH": "false",
 		"API": "unix:/the/command/line's/own", "PORT": "tcp://10.1.2.3:9180", "PROBES": "set by others",
 	} {
 		t.Setenv("TIDEGATE_"+name, value)
@@ -143,7 +143,7 @@ func TestEnvironmentOverrides(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantGateway := Gateway{DatapathTUN, Interface{"in0"}, Interface{"out0"}, TUN{"t0"}, 3, 2048, "/s"}
-	wantTimers := Timers{time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second}
+	wantTimers := Timers{time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, false}
 	if c.Gateway != wantGateway || c.Timers != wantTimers || c.Log != (Log{"warn", "json"}) || c.Profile != ProfileCustom {
 		t.Errorf("got %+v", c)
 	}

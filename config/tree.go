@@ -83,4 +83,8 @@ type Timers struct {
 	TCPResetHold    time.Duration `mapstructure:"tcpResetHold"`    // after an acceptable RST
 	UDPLoadBalanced time.Duration `mapstructure:"udpLoadBalanced"` // idle, UDP of a load-balancing rule
 	ICMP            time.Duration `mapstructure:"icmp"`            // idle, ICMP echo
+
+	// UDPInboundRefresh: a datagram from the outside keeps an outbound UDP flow alive,
+	// as one from the inside always does (RFC 4787 REQ-6).
+	UDPInboundRefresh bool `mapstructure:"udpInboundRefresh"`
 }

@@ -22,6 +22,9 @@ func (r Ref) slot() uint32 { return uint32(r) >> 1 }
 // Direction returns the direction that the Ref names.
 func (r Ref) Direction() Direction { return Direction(r & 1) }
 
+// Toward returns the Ref of the same flow's direction d.
+func (r Ref) Toward(d Direction) Ref { return Ref(uint32(r)&^1 | uint32(d)) }
+
 // ID names a flow for as long as the process lives: a slot's generation over its number.
 type ID uint64
 

@@ -51,6 +51,10 @@ type Timers struct {
 	FinHold   time.Duration // after FIN from both
 	ResetHold time.Duration // after a RST
 	ICMP      time.Duration
+
+	// UDPOutboundOnly has only packets from the inside keep an outbound UDP flow alive
+	// (RFC 4787 REQ-6 leaves inbound refresh to the operator).
+	UDPOutboundOnly bool
 }
 
 // Rule is what a flow's rule says of its end.

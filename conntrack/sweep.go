@@ -62,7 +62,7 @@ func (t *Table) Flow(r Ref, now int64) (f Flow) {
 	slot := r.slot()
 	e, s, ms := &t.entries[slot], &t.sides[slot], tick(now)
 	f = Flow{
-		ID: ID(s.gen)<<32 | ID(slot), State: e[0].state(), Rule: s.rule, Owner: s.owner,
+		ID: t.ID(makeRef(slot, Original)), State: e[0].state(), Rule: s.rule, Owner: s.owner,
 		Inside: e[0].meta&fromInside != 0, Created: s.created,
 	}
 	for i := range e {
@@ -73,7 +73,7 @@ func (t *Table) Flow(r Ref, now int64) (f Flow) {
 	if e[0].meta&special != 0 {
 		t.describePath(&f, slot)
 	}
-	idle := int64(int32(ms - latest(e)))
+	idle := int64(int32(ms - t.latest(e)))
 	f.LastSeen = now - idle*1e6
 	f.ExpiresIn = (int64(t.timeout(slot)) - idle) * 1e6
 	return f
@@ -108,6 +108,9 @@ func (t *Table) Each(from uint32, n int, f func(Ref)) (next uint32) {
 	}
 	return uint32(end)
 }
+
+// ID returns the name of the flow.
+func (t *Table) ID(r Ref) ID { return ID(t.sides[r.slot()].gen)<<32 | ID(r.slot()) }
 
 // Find returns the flow with that ID, if it lives.
 func (t *Table) Find(id ID) (Ref, bool) {
@@ -146,7 +149,7 @@ func (t *Table) Sweep(now int64, buf []Ended) (ended []Ended, more bool) {
 // alive since.
 func (t *Table) visit(slot, ms uint32, now int64, buf []Ended) []Ended {
 	t.refresh(slot, ms)
-	left := int32(latest(&t.entries[slot]) + t.timeout(slot) - ms)
+	left := int32(t.latest(&t.entries[slot]) + t.timeout(slot) - ms)
 	expired := left < 0 // at 0 a part of the last millisecond may be missing
 	if ask := t.unheard(slot, expired); ask != [2]bool{} && t.sides[slot].asked < questions {
 		return append(buf, t.question(slot, ms, now, ask))
@@ -221,7 +224,7 @@ func (t *Table) bury(slot, ms uint32) {
 func (t *Table) rearm(slot uint32) {
 	t.sides[slot].asked = 0
 	t.disarm(slot)
-	t.arm(slot, latest(&t.entries[slot])+t.timeout(slot))
+	t.arm(slot, t.latest(&t.entries[slot])+t.timeout(slot))
 }
 
 // timeout is how long the flow may be silent, in milliseconds.
@@ -239,10 +242,15 @@ func (t *Table) timeout(slot uint32) uint32 {
 	return t.rules[s.rule].idle
 }
 
-// latest is when either end last spoke.
-func latest(e *entry) uint32 {
-	if int32(e[0].last-e[1].last) > 0 {
-		return e[0].last
+// latest is when an end last spoke that keeps the flow alive: either of them, but
+// for UDP perhaps only the one inside.
+func (t *Table) latest(e *entry) uint32 {
+	spoke := e[0].last
+	if int32(e[1].last-spoke) <= 0 {
+		return spoke
+	}
+	if t.outboundOnly && e[0].key.Proto == packet.UDP && e[0].meta&(fromInside|special) == fromInside {
+		return spoke
 	}
 	return e[1].last
 }

@@ -30,6 +30,9 @@ type Table struct {
 
 	timers [numStates]uint32 // ms; 0 where the rule's idle timeout holds
 	icmp   uint32            // ms
+
+	outboundOnly bool // Timers.UDPOutboundOnly
+
 	rules  []ruleTimes
 	counts []Counts
 }
@@ -72,6 +75,7 @@ func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
 	t.timers[TimeWait] = millis(timers.FinHold)
 	t.timers[Closed] = millis(timers.ResetHold)
 	t.icmp = millis(timers.ICMP)
+	t.outboundOnly = timers.UDPOutboundOnly
 	for _, r := range rules {
 		t.rules = append(t.rules, timesOf(r))
 	}

@@ -257,5 +257,18 @@ func (t *Table) become(slot uint32, s State) {
 	t.rearm(slot)
 }
 
+// Extend notes that a later fragment of a TCP segment, whose first one Observe has
+// seen, went in direction r, and carries the sequence numbers before end.
+func (t *Table) Extend(r Ref, end uint32) {
+	me, peer := t.half(r), t.half(r^1)
+	edge := peer.maxAck + window(peer, me)
+	if r.Direction() == Original && t.oneWay(r.slot()) {
+		edge = me.maxEnd + farthest
+	}
+	if after(end, me.maxEnd) && !after(end, edge) {
+		me.maxEnd = end
+	}
+}
+
 // after says that sequence number a is later than b (RFC 9293 §3.4).
 func after(a, b uint32) bool { return int32(a-b) > 0 }

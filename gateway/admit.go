@@ -81,18 +81,3 @@ func (w *worker) evict(reply packet.Tuple, now int64) {
 	ended := w.table.End(ref, why, now)
 	w.settle(&ended)
 }
-
-// untranslatable decides on what is neither TCP nor UDP nor an ICMP echo.
-func (g *Gateway) untranslatable(p *packet.Parsed, r Router) Verdict {
-	switch {
-	case martianSource(p.Src):
-		return DropMartian
-	case groupAddress(p.Dst) || r.Local(p.Dst) && !g.policy.IsFrontend(p.Dst):
-		return LeftToHost
-	case p.Kind == packet.KindFragment:
-		return DropFragment
-	case p.Kind == packet.KindICMPError:
-		return DropICMPError
-	}
-	return DropProtocol
-}

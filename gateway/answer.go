@@ -32,7 +32,7 @@ func (s *scratch) next(n int) []byte {
 	return f
 }
 
-// echo answers a ping to a frontend.
+// echo answers a ping to a frontend, or a fragment of one.
 func (w *worker) echo(frame []byte, from nexthop.Side) Verdict {
 	packet.EchoReply(frame[w.layout.headroom:], &w.p)
 	frame = frame[:w.layout.headroom+w.p.Total]
@@ -107,7 +107,7 @@ func (w *worker) exhausted(frame []byte, d *decision, now int64) Verdict {
 }
 
 func (w *worker) timeExceeded(frame []byte, from nexthop.Side, now int64) Verdict {
-	w.icmpError(frame, from, now, func(b []byte, own packet.Addr, orig []byte) int {
+	w.complain(frame, from, now, func(b []byte, own packet.Addr, orig []byte) int {
 		return packet.PutTimeExceeded(b, own, w.nextID(), orig)
 	})
 	return DropTTL
@@ -119,17 +119,17 @@ func (w *worker) tooBig(frame []byte, from nexthop.Side, mtu int, now int64) Ver
 }
 
 func (w *worker) unreachable(frame []byte, from nexthop.Side, code uint8, mtu uint16, now int64) {
-	w.icmpError(frame, from, now, func(b []byte, own packet.Addr, orig []byte) int {
+	w.complain(frame, from, now, func(b []byte, own packet.Addr, orig []byte) int {
 		return packet.PutUnreachable(b, own, code, mtu, w.nextID(), orig)
 	})
 }
 
-// icmpError sends back an error about the packet at hand, from an address its
+// complain sends back an error about the packet at hand, from an address its
 // sender knows: the gateway's on that side, or else the one it wrote to. Never
-// about an ICMP message other than an echo request (RFC 1122 §3.2.2), nor to
-// more than the limit.
-func (w *worker) icmpError(frame []byte, to nexthop.Side, now int64, put func(b []byte, own packet.Addr, orig []byte) int) {
-	if w.p.Kind == packet.KindEchoReply || !w.icmpLimit.allow(now) {
+// about an ICMP message other than an echo request, nor about a later fragment
+// (RFC 1122 §3.2.2), nor to more than the limit.
+func (w *worker) complain(frame []byte, to nexthop.Side, now int64, put func(b []byte, own packet.Addr, orig []byte) int) {
+	if w.p.Kind == packet.KindEchoReply || w.p.Kind == packet.KindICMPError || w.p.Offset != 0 || !w.icmpLimit.allow(now) {
 		return
 	}
 	orig := frame[w.layout.headroom : w.layout.headroom+w.p.Total]

@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"tidegate/conntrack"
 	"tidegate/nexthop"
+	"tidegate/packet/packettest"
 )
 
 // crossers is one batch of frames whose ports are written anew for each turn, so
@@ -124,5 +126,30 @@ func (r *rig) empty() {
 	r.clock += int64(2 * testIdle)
 	for r.table.Len() > 0 {
 		r.control.expire(make([]conntrack.Ended, 0, 4096))
+	}
+}
+
+// BenchmarkFragments: datagrams of three fragments each, of one flow.
+func BenchmarkFragments(b *testing.B) {
+	for _, name := range []string{"in order", "reversed"} {
+		b.Run(name, func(b *testing.B) {
+			r := newRig(b)
+			r.udp(client, server)
+			r.mute()
+			whole := packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: strings.Repeat("x", 4000)})
+			frames := newBatch()
+			for _, piece := range orders[name](packettest.Fragments(whole, 1500)) {
+				frames.fresh = append(frames.fresh, framed(piece))
+				frames.frames = append(frames.frames, framed(piece))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.forward(nexthop.Inside, frames.restore())
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "datagrams/s")
+			if r.fragments.Len() != 0 || r.counters.Verdicts[DropFragment] != 0 {
+				b.Fatalf("%d datagrams are left, %d fragments were dropped", r.fragments.Len(), r.counters.Verdicts[DropFragment])
+			}
+		})
 	}
 }

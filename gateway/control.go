@@ -83,7 +83,9 @@ func (c *control) sweep(ctx context.Context, buf []conntrack.Ended) error {
 func (c *control) expire(buf []conntrack.Ended) (ended []conntrack.Ended, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ended, more = c.table.Sweep(c.now(), buf)
+	now := c.now()
+	c.counters.Verdicts[DropFragment] += uint64(c.fragments.Expire(now))
+	ended, more = c.table.Sweep(now, buf)
 	for i := range ended {
 		if !ended[i].Doubtful() {
 			c.settle(&ended[i])

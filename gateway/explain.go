@@ -39,9 +39,9 @@ type Lease struct {
 	Total, Used int
 }
 
-// Explain says what would happen to a packet with that tuple from that side: to
-// the first of a flow (a SYN for TCP), or to one of the flow that has the tuple.
-// Nothing is sent, and nothing remembered.
+// Explain says what would happen to a packet with that tuple, of TCP, UDP or ICMP,
+// from that side: to the first of a flow (a SYN for TCP), or to one of the flow that
+// has the tuple. Nothing is sent, and nothing remembered.
 func (g *Gateway) Explain(t packet.Tuple, from nexthop.Side) Explanation {
 	g.control.sending.Lock() // the control goroutine's Router
 	defer g.control.sending.Unlock()
@@ -107,10 +107,6 @@ func (g *Gateway) explainKnown(e *Explanation, ref conntrack.Ref) {
 }
 
 func (g *Gateway) explainNew(e *Explanation, p *packet.Parsed) {
-	if !p.Kind.Translatable() {
-		e.Verdict = g.untranslatable(p, g.control.port.Router)
-		return
-	}
 	d := g.judge(p, e.From, g.control.port.Router)
 	e.Rule, e.Verdict, e.Chosen = d.rule, d.verdict, d.chosen
 	if r := g.policy.Inbound(nat.Endpoint{Addr: p.Dst, Port: p.DstPort}, p.Proto); r != nil && int(r.Rule) == d.rule {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidegate/conntrack"
+	"tidegate/fragment"
 	"tidegate/nat"
 )
 
@@ -68,6 +69,7 @@ type Gateway struct {
 	table      *conntrack.Table
 	policy     *nat.Policy
 	waiting    waitingRoom
+	fragments  *fragment.Table
 	counters   Counters
 	short      map[shortage]uint64 // flows without a port since the log named the member
 	resetLimit limit               // answers for flows that were given up, or can't begin
@@ -94,6 +96,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		rules: o.Rules, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
 		counters:   newCounters(len(o.Rules)),
+		fragments:  fragment.New(),
 		short:      make(map[shortage]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
 		lateLimit:  newLimit(latePerSecond, latePerSecond),

@@ -108,27 +108,42 @@ func (g *Gateway) judgeFrontend(p *packet.Parsed, from nexthop.Side, r Router) d
 	}
 	rule := g.policy.Inbound(nat.Endpoint{Addr: p.Dst, Port: p.DstPort}, p.Proto)
 	if rule == nil {
-		return g.judgeUnserved(p, r)
+		return g.judgeUnserved(p, from, r)
 	}
 	return g.judgeInbound(p, from, rule)
 }
 
 // judgeUnserved decides on a packet to a frontend's port that has no rule.
-func (g *Gateway) judgeUnserved(p *packet.Parsed, r Router) decision {
-	if g.hostOwns(p, r) {
+func (g *Gateway) judgeUnserved(p *packet.Parsed, from nexthop.Side, r Router) decision {
+	to := nat.Endpoint{Addr: p.Dst, Port: p.DstPort}
+	tenant := g.policy.Tenant(to, p.Proto)
+	answers, isAnswer := g.policy.Answering(nat.Endpoint{Addr: p.Src, Port: p.SrcPort}, p.Proto) // of a hairpin flow
+	switch {
+	case g.hostOwns(p, r):
 		return final(LeftToHost)
+	case isAnswer && !opens(p):
+		return g.late(p, answers, conntrack.Reply)
+	case tenant == nil:
+		return final(DropNoFlow)
+	case !opens(p):
+		return g.late(p, tenant.Rule, conntrack.Reply)
+	case from == nexthop.Inside:
+		return g.judgePeer(p, tenant, to)
 	}
-	if p.Kind != packet.KindTCP || opens(p) {
+	return final(DropNoFlow)
+}
+
+// judgePeer decides on a packet from one member to another's external endpoint (RFC
+// 4787 REQ-9). Both are inside, so there is nobody to filter.
+func (g *Gateway) judgePeer(p *packet.Parsed, tenant *nat.Lease, to nat.Endpoint) decision {
+	peer, ok := tenant.Mapped(to)
+	switch {
+	case !g.policy.IsMember(p.Src):
+		return final(DropNotMember)
+	case !ok:
 		return final(DropNoFlow)
 	}
-	rule, ok := g.policy.Answering(nat.Endpoint{Addr: p.Src, Port: p.SrcPort}, p.Proto) // of a hairpin flow
-	if !ok {
-		rule, ok = g.policy.PortRule(nat.Endpoint{Addr: p.Dst, Port: p.DstPort})
-	}
-	if !ok {
-		return final(DropNoFlow)
-	}
-	return g.late(p, rule, conntrack.Reply)
+	return g.deliver(p, nexthop.Inside, tenant.Rule, peer, false)
 }
 
 // judgeInbound decides on a packet to a frontend's port that has a rule.

@@ -114,10 +114,10 @@ func TestSuperPackets(t *testing.T) {
 			payload, frame := strings.Repeat("tide", c.n)[:c.n], []byte(nil)
 			if c.gso == gsoUDPv4 {
 				r.udp(client, server)
-				frame = super(packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: payload}), c.gso, c.size, 28)
+				frame = super(packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: payload, IP: packettest.IP{DF: true}}), c.gso, c.size, 28)
 			} else {
 				o := r.open(client)
-				frame = super(packettest.TCP(packettest.Segment{Src: client, Dst: server, Seq: o.clientSeq, Ack: o.serverSeq, Flags: packet.ACK, Payload: payload}), c.gso, c.size, 40)
+				frame = super(packettest.TCP(packettest.Segment{Src: client, Dst: server, Seq: o.clientSeq, Ack: o.serverSeq, Flags: packet.ACK, Payload: payload, IP: packettest.IP{DF: true}}), c.gso, c.size, 40)
 			}
 			r.hops.hop[nexthop.Outside].MTU = c.mtu
 			before := r.flows()[0].Packets[0]

@@ -174,3 +174,28 @@ func TestKillReportsAFailedWrite(t *testing.T) {
 		t.Errorf("killed %d: %v", n, err)
 	}
 }
+
+// TestFragmentsOnManyQueues: the pieces of a datagram come by different queues, in
+// whatever order those are read.
+func TestFragmentsOnManyQueues(t *testing.T) {
+	const datagrams = 500
+	w := newWorld(t)
+	w.populate()
+	pieces := 0
+	for id := range uint16(datagrams) {
+		for _, piece := range orders[[]string{"in order", "reversed", "shuffled"}[id%3]](packettest.Fragments(grown(t, datagram(client, server), id), pieceMTU)) {
+			w.inject(nexthop.Inside, piece)
+			pieces++
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); w.arrived[nexthop.Outside].Load() < int64(pieces) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if n := w.arrived[nexthop.Outside].Load(); n != int64(pieces) {
+		t.Errorf("%d of %d pieces arrived", n, pieces)
+	}
+	w.end()
+	if w.fragments.Len() != 0 || w.fragments.Held() != 0 {
+		t.Errorf("%d datagrams and %d bytes are left", w.fragments.Len(), w.fragments.Held())
+	}
+}

@@ -104,7 +104,7 @@ func TestTunnelRefuses(t *testing.T) {
 		{DropMartian, syn("203.0.113.6:1", frontendSSH)},
 		{DropMartian, datagram("127.0.0.1:1", server)},
 		{LeftToHost, datagram(client, "224.0.0.251:5353")},
-		{DropTooBig, packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: string(make([]byte, 1473))})},
+		{DropTooBig, packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: string(make([]byte, 1473)), IP: packettest.IP{DF: true}})},
 		{DropTruncated, nil},
 		{DropTruncated, datagram(client, server)[:19]},
 	} {

@@ -11,20 +11,21 @@ const (
 	Answered                  // the gateway itself was meant: ICMP echo to a frontend
 	Reset                     // of a flow given up: answered with RST
 	LeftToHost                // for the host's own stack, which has its copy
-	Waiting                   // translated, held until the neighbour's address is known
+	Waiting                   // held until the neighbour's address is known, or a fragment until its datagram's first has come
 
 	DropTruncated    // shorter than its headers say
 	DropNotIPv4      // the version field is not 4
 	DropBadHeader    // impossible IPv4 header or total length
 	DropBadChecksum  // the IPv4 header checksum is wrong
 	DropBadTransport // impossible TCP or UDP header
+	DropSourceRoute  // its sender chooses the way, by an IP option
 	DropMartian      // a source that no packet can have on that side, or a destination that none is routed to
 	DropWrongSide    // the tuple of a flow, from the side where its sender is not
 	DropNotMember    // from the inside, but in no backend pool
 	DropNoRule       // a pool member without an outbound rule for the protocol
 	DropProtocol     // a protocol or ICMP message that is not translated
-	DropFragment     // an IP fragment
-	DropICMPError    // an ICMP error
+	DropFragment     // a fragment that does not fit its datagram, or whose first did not pass or come
+	DropICMPError    // an ICMP error about no flow
 	DropNotOurs      // from the outside, not to a frontend
 	DropNoFlow       // belongs to no flow and may not begin one
 	DropDenied       // the rule's access control list does not permit the client
@@ -45,7 +46,7 @@ const firstDrop = DropTruncated
 
 var verdictNames = [numVerdicts]string{
 	"forwarded", "answered", "reset", "left-to-host", "waiting",
-	"truncated", "not-ipv4", "bad-header", "bad-checksum", "bad-transport", "martian", "wrong-side",
+	"truncated", "not-ipv4", "bad-header", "bad-checksum", "bad-transport", "source-route", "martian", "wrong-side",
 	"not-a-member", "no-rule", "protocol", "fragment", "icmp-error", "not-ours", "no-flow",
 	"acl-denied", "no-backend", "snat-exhausted", "table-full", "tuple-conflict", "ttl-exceeded", "too-big", "no-route",
 	"unreachable", "unresolved",
@@ -63,4 +64,6 @@ var faultVerdict = [...]Verdict{
 	packet.FaultHeader:    DropBadHeader,
 	packet.FaultChecksum:  DropBadChecksum,
 	packet.FaultTransport: DropBadTransport,
+
+	packet.FaultSourceRoute: DropSourceRoute,
 }

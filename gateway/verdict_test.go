@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -105,7 +106,24 @@ var verdictCases = []verdictCase{
 		change: ruleFor(func(o *nat.OutboundRule) { o.Protocols = []packet.Protocol{packet.TCP} }), packet: datagram(client, server)},
 	{want: DropProtocol, name: "GRE", packet: packettest.IPv4(packettest.Packet{Src: "10.0.0.10", Dst: "198.51.100.7", Proto: 47})},
 	{want: DropProtocol, name: "ICMP timestamp", packet: packettest.ICMPError(packettest.Error{Src: "10.0.0.10", Dst: "198.51.100.7", Type: 13})},
-	{want: DropFragment, name: "fragment", packet: packettest.Fragments(datagram(client, server), 28)[0]},
+	{want: Forwarded, name: "first fragment", packet: fragments(client, server)[0], across: 1},
+	{want: Waiting, name: "fragment before its first", packet: fragments(client, server)[1]},
+	{want: DropFragment, name: "fragment of which the first did not pass",
+		prepare: func(r *rig) { r.expect(DropNotMember, nexthop.Inside, fragments("10.0.0.99:1", server)[0]) }, packet: fragments("10.0.0.99:1", server)[1]},
+	{want: DropFragment, name: "fragment once more",
+		prepare: func(r *rig) {
+			r.expect(Waiting, nexthop.Inside, fragments(client, server)[1])
+		}, packet: fragments(client, server)[1]},
+	{want: DropFragment, name: "fragment that overlaps", prepare: func(r *rig) { r.pass(nexthop.Inside, packettest.Fragments(long(client, server), 44)[0]) },
+		packet: packettest.Fragments(long(client, server), 36)[1]},
+	{want: DropFragment, name: "ICMP error in pieces", from: nexthop.Outside,
+		packet: packettest.Fragments(packettest.ICMPError(packettest.Error{Src: "192.0.2.1", Type: 3, Quote: datagram("203.0.113.5:5000", server)}), 36)[0]},
+	{want: LeftToHost, name: "later fragment to the host", packet: fragments(client, "10.0.0.1:53")[1]},
+	{want: LeftToHost, name: "later fragment to a group", packet: fragments(client, "224.0.0.251:5353")[1]},
+	{want: DropMartian, name: "later fragment from nowhere", packet: fragments("127.0.0.1:1", server)[1]},
+	{want: DropSourceRoute, name: "loose source route", packet: packettest.UDP(packettest.Datagram{Src: client, Dst: server, IP: packettest.IP{Options: []packettest.Option{{131, 7, 4, 192, 0, 2, 1}}}})},
+	{want: DropSourceRoute, name: "strict source route to a frontend", from: nexthop.Outside,
+		packet: packettest.UDP(packettest.Datagram{Src: stranger, Dst: publicUDP, IP: packettest.IP{Options: []packettest.Option{packettest.NOP, {137, 3, 4}}}})},
 	{want: DropICMPError, name: "ICMP error", from: nexthop.Outside,
 		packet: packettest.ICMPError(packettest.Error{Src: "192.0.2.1", Type: 3, Quote: datagram("203.0.113.5:5000", server)})},
 	{want: DropNotOurs, name: "from the outside to elsewhere", from: nexthop.Outside, packet: datagram(stranger, "192.0.2.1:53")},
@@ -141,7 +159,8 @@ var verdictCases = []verdictCase{
 	{want: DropTTL, name: "TTL 0", back: 1,
 		packet: edited(datagram(client, server), func(b []byte) { b[8] = 0 })},
 	{want: DropTooBig, name: "larger than the MTU", back: 1,
-		prepare: func(r *rig) { r.hops.hop[nexthop.Outside].MTU = 35 }, packet: datagram(client, server)},
+		prepare: func(r *rig) { r.hops.hop[nexthop.Outside].MTU = 35 },
+		packet:  edited(datagram(client, server), func(b []byte) { b[6] = 0x40 })},
 	{want: DropNoRoute, name: "no route", prepare: status("198.51.100.7", nexthop.NoRoute), packet: datagram(client, server), back: 1},
 	{want: DropNoRoute, name: "route that leads elsewhere", prepare: status("198.51.100.7", nexthop.Elsewhere), packet: datagram(client, server), back: 1},
 	{want: DropNoRoute, name: "backend without a route", from: nexthop.Outside,
@@ -155,6 +174,13 @@ var verdictCases = []verdictCase{
 			}
 		}, packet: datagram(client, server)},
 }
+
+// long is a datagram of 64 bytes of payload, fragments its two halves.
+func long(src, dst string) []byte {
+	return packettest.UDP(packettest.Datagram{Src: src, Dst: dst, Payload: strings.Repeat("datagram", 8), IP: packettest.IP{ID: 7}})
+}
+
+func fragments(src, dst string) [][]byte { return packettest.Fragments(long(src, dst), 60) }
 
 func noLate(_ *testing.T, o *Options) { lateOff(o) }
 

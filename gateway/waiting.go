@@ -95,9 +95,24 @@ func (c *control) retry(f *waitingFrame) Verdict {
 	switch {
 	case status == nexthop.Resolved:
 		copy(f.frame[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
-		c.frames[f.side] = append(c.frames[f.side], f.frame)
+		c.frames[f.side] = append(c.frames[f.side], c.fitting(f.frame, hop.MTU)...)
 	case status == nexthop.Unresolved && c.now() >= f.until:
 		return DropUnresolved
 	}
 	return statusVerdict[status]
+}
+
+// fitting returns a translated frame as its link takes it, whose MTU was not known
+// when it began to wait.
+func (c *control) fitting(frame []byte, mtu int) [][]byte {
+	var p packet.Parsed
+	b := frame[c.layout.headroom:]
+	if packet.Decode(b, &p) != packet.FaultNone {
+		return nil // can't be: it was decoded when it came
+	}
+	packet.ClampMSS(b, &p, mtu, c.layout.partial(frame, &p))
+	if wires, largest := c.layout.segments(frame, &p); largest > mtu && wires == 1 && !p.DF {
+		return c.layout.pieces(frame, &p, mtu)
+	}
+	return [][]byte{frame}
 }

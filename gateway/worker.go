@@ -16,13 +16,16 @@ const batchSize = 64
 // worker serves one Port. Its fields are its own goroutine's.
 type worker struct {
 	*Gateway
-	port   Port
-	layout layout
-	hop    packet.Hop
-	p      packet.Parsed
-	frames [batchSize][]byte
-	out    [2][][]byte // to be written, by side
-	own    scratch
+	port    Port
+	layout  layout
+	hop     packet.Hop
+	p       packet.Parsed // the packet at hand
+	quote   packet.Quote  // what it quotes, if it is an ICMP error
+	wires   int           // how many packets it is on the wire
+	largest int           // and how long the largest of them is
+	frames  [batchSize][]byte
+	out     [2][][]byte // to be written, by side
+	own     scratch
 }
 
 func newWorker(g *Gateway, p Port) *worker {
@@ -85,25 +88,47 @@ func (w *worker) send(frame []byte, side nexthop.Side) {
 }
 
 // decide says what becomes of one packet, and which side it came from.
-func (w *worker) decide(frame []byte, now int64) (Verdict, nexthop.Side) {
-	from := w.port.Side
+func (w *worker) decide(frame []byte, now int64) (v Verdict, from nexthop.Side) {
+	if v := w.load(frame); v.Drop() {
+		return v, w.port.Side
+	}
+	switch w.p.Kind {
+	case packet.KindFragment:
+		return w.laterFragment(frame, now)
+	case packet.KindOther:
+		return w.other(frame, now)
+	case packet.KindICMPError:
+		v, from = w.icmpError(frame, now)
+	default:
+		v, from = w.decideFirst(frame, now)
+	}
+	if w.p.More {
+		w.firstFragment(v, from, now)
+	}
+	return v, from
+}
+
+// load makes a packet the one at hand.
+func (w *worker) load(frame []byte) Verdict {
 	if len(frame) < w.layout.headroom {
-		return DropTruncated, from
+		return DropTruncated
 	}
 	if fault := packet.Decode(frame[w.layout.headroom:], &w.p); fault != packet.FaultNone {
-		return faultVerdict[fault], from
+		return faultVerdict[fault]
 	}
-	ref, known := conntrack.Ref(0), false
-	if w.p.Kind.Translatable() {
-		ref, known = w.table.Lookup(&w.p.Tuple)
-		known = known && w.along(ref)
-	}
+	w.wires, w.largest = w.layout.segments(frame, &w.p)
+	return Forwarded
+}
+
+// decideFirst decides on a packet that says which flow it is of.
+func (w *worker) decideFirst(frame []byte, now int64) (Verdict, nexthop.Side) {
+	from := w.port.Side
+	ref, known := w.table.Lookup(&w.p.Tuple)
+	known = known && w.along(ref)
 	if w.port.Tunnel {
 		from = w.sideOf(&w.p.Tuple, ref, known)
 	}
 	switch {
-	case !w.p.Kind.Translatable():
-		return w.untranslatable(&w.p, w.port.Router), from
 	case !known:
 		return w.miss(frame, from, now), from
 	case w.table.FromInside(ref) != (from == nexthop.Inside):
@@ -144,16 +169,42 @@ func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now
 	if v == Waiting && !w.waiting.fits(len(frame), dst) {
 		return DropUnresolved
 	}
-	n, _ := w.layout.segments(frame, &w.p)
-	w.table.Observe(ref, &w.p, n, now)
-	w.table.Rewrite(ref).Apply(frame[w.layout.headroom:], &w.p, w.layout.partial(frame, &w.p), w.hop)
+	w.table.Observe(ref, &w.p, w.wires, now)
+	if w.p.MSSAt != 0 {
+		w.clampMSS(frame, hop, from)
+	}
+	b := frame[w.layout.headroom:]
+	w.table.Rewrite(ref).Apply(b, &w.p, w.layout.partial(frame, &w.p), w.hop)
+	return w.transmit(frame, hop, v, dst, to, now)
+}
+
+// transmit sends a translated packet to its hop, in pieces if it has to be, or has
+// it wait until that is known.
+func (w *worker) transmit(frame []byte, hop *nexthop.Hop, v Verdict, dst packet.Addr, to nexthop.Side, now int64) Verdict {
 	frame = frame[:w.layout.headroom+w.p.Total]
 	if v == Waiting {
 		return w.wait(frame, dst, to, now)
 	}
 	copy(frame[w.layout.Vnet:w.layout.headroom], hop.Ether[:])
+	if w.largest > hop.MTU {
+		w.out[to] = append(w.out[to], w.layout.pieces(frame, &w.p, hop.MTU)...)
+		return Forwarded
+	}
 	w.send(frame, to)
 	return Forwarded
+}
+
+// clampMSS has the ends of a connection send no larger segments than the links on
+// both sides take (RFC 4459 §3.2), as far as they are known by now: hop may be nil.
+func (w *worker) clampMSS(frame []byte, hop *nexthop.Hop, from nexthop.Side) {
+	mtu := noMTU
+	if hop != nil {
+		mtu = hop.MTU
+	}
+	if back, status := w.port.Router.Hop(w.p.Src, from); status == nexthop.Resolved {
+		mtu = min(mtu, back.MTU)
+	}
+	packet.ClampMSS(frame[w.layout.headroom:], &w.p, mtu, w.layout.partial(frame, &w.p))
 }
 
 // way returns the next hop of the packet at hand to dst on the side out, if it
@@ -170,7 +221,7 @@ func (w *worker) way(frame []byte, dst packet.Addr, from, out nexthop.Side, now 
 		}
 		return nil, v
 	}
-	if _, largest := w.layout.segments(frame, &w.p); largest > hop.MTU {
+	if w.largest > hop.MTU && (w.p.DF || w.wires > 1) {
 		return nil, w.tooBig(frame, from, hop.MTU, now)
 	}
 	return hop, Forwarded

@@ -55,38 +55,47 @@ func (p *Policy) hairpinBlocks(a packet.Addr) []PortBlock {
 	return stock.rest()
 }
 
-// run is a PortBlock and the rule of the lease that it is part of.
+// run is a PortBlock of a lease.
 type run struct {
 	PortBlock
-	rule uint16
+	lease *Lease
 }
 
-// indexPorts makes PortRule ready.
+// indexPorts makes Tenant ready.
 func (p *Policy) indexPorts() {
 	for _, l := range p.leases {
-		if l.Protocol != packet.TCP {
-			continue
-		}
 		for _, b := range l.Blocks {
-			p.runs = append(p.runs, run{b, l.Rule})
+			p.runs[l.Protocol] = append(p.runs[l.Protocol], run{b, l})
 		}
 	}
-	slices.SortFunc(p.runs, func(a, b run) int { return a.compare(Endpoint{b.Frontend, b.First}) })
+	for _, runs := range p.runs {
+		slices.SortFunc(runs, func(a, b run) int { return a.compare(Endpoint{b.Frontend, b.First}) })
+	}
 }
 
 func (r run) compare(e Endpoint) int {
 	return cmp.Or(cmp.Compare(r.Frontend, e.Addr), cmp.Compare(r.First, e.Port))
 }
 
-// PortRule returns the number of the outbound rule that has given out a TCP port
-// of a frontend.
-func (p *Policy) PortRule(e Endpoint) (rule uint16, ok bool) {
-	i, exact := slices.BinarySearchFunc(p.runs, e, run.compare)
+// Tenant returns the member's lease that a port of a frontend was given out to, or nil.
+func (p *Policy) Tenant(e Endpoint, proto packet.Protocol) *Lease {
+	runs := p.runs[proto]
+	i, exact := slices.BinarySearchFunc(runs, e, run.compare)
 	if !exact {
 		i-- // the one that begins before it
 	}
-	if i < 0 || p.runs[i].Frontend != e.Addr || int(e.Port)-int(p.runs[i].First) >= p.runs[i].Count {
-		return 0, false
+	if i < 0 || runs[i].Frontend != e.Addr || int(e.Port)-int(runs[i].First) >= runs[i].Count {
+		return nil
 	}
-	return p.runs[i].rule, true
+	return runs[i].lease
+}
+
+// Mapped returns the member's own endpoint that a port of its lease stands for; false
+// if it has no flows, or stands for several (TCP).
+func (l *Lease) Mapped(ext Endpoint) (Endpoint, bool) {
+	if l.perDestination() || l.flows == nil {
+		return Endpoint{}, false
+	}
+	i, _ := l.index(ext)
+	return Endpoint{l.Member, l.inside[i]}, l.flows[i] > 0
 }

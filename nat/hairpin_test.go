@@ -144,8 +144,8 @@ func TestOfferTakesNothing(t *testing.T) {
 	}
 }
 
-// TestPortRule compares with a search through all that was dealt out.
-func TestPortRule(t *testing.T) {
+// TestTenant compares with a search through all that was dealt out.
+func TestTenant(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var in []nat.InboundRule
 		for _, port := range rapid.SliceOfN(rapid.Uint16Range(1000, 1400), 0, 6).Draw(t, "rule ports") {
@@ -164,25 +164,25 @@ func TestPortRule(t *testing.T) {
 		}
 		for _, a := range []packet.Addr{0, public - 1, public, second, third, third + 1} {
 			for port := 900; port < 4500; port++ {
-				samePortRule(t, p, nat.Endpoint{Addr: a, Port: uint16(port)})
+				sameTenant(t, p, nat.Endpoint{Addr: a, Port: uint16(port)})
 			}
-			samePortRule(t, p, nat.Endpoint{Addr: a, Port: 65535})
-			samePortRule(t, p, nat.Endpoint{Addr: a, Port: 0})
+			sameTenant(t, p, nat.Endpoint{Addr: a, Port: 65535})
+			sameTenant(t, p, nat.Endpoint{Addr: a, Port: 0})
 		}
 	})
 }
 
-func samePortRule(t *rapid.T, p *nat.Policy, e nat.Endpoint) {
-	want := uint16(0)
+func sameTenant(t *rapid.T, p *nat.Policy, e nat.Endpoint) {
+	var want *nat.Lease
 	for _, l := range p.Leases() {
 		for _, b := range l.Blocks {
 			if l.Protocol == packet.TCP && b.Frontend == e.Addr && e.Port >= b.First && int(e.Port) < int(b.First)+b.Count {
-				want = l.Rule
+				want = l
 			}
 		}
 	}
-	if got, ok := p.PortRule(e); got != want || ok != (want != 0) {
-		t.Fatalf("%v is of rule %d, %t; want %d", e, got, ok, want)
+	if got := p.Tenant(e, packet.TCP); got != want {
+		t.Fatalf("%v is of lease %+v; want %+v", e, got, want)
 	}
 }
 

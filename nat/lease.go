@@ -48,6 +48,7 @@ type Lease struct {
 	used     int                // ports with a flow
 	flows    []uint32           // per port; made when the first is needed
 	mappings map[uint16]mapping // by the member's own port: UDP and ICMP
+	inside   []uint16           // and the other way: the member's own port, per port that has flows
 	full     map[Endpoint]int64 // destinations without a port, and until when that stands
 	paid     int64              // when the failed searches so far will have been paid for
 }
@@ -119,6 +120,7 @@ func (l *Lease) find(t *packet.Tuple, seq uint32, tr Tracker, now int64) (i int,
 	if l.flows == nil {
 		l.flows = make([]uint32, l.total)
 		l.mappings = make(map[uint16]mapping)
+		l.inside = make([]uint16, l.total)
 		l.full = make(map[Endpoint]int64)
 	}
 	if l.perDestination() {
@@ -140,6 +142,7 @@ func (l *Lease) Hold(ext Endpoint, internal uint16) {
 	if !l.perDestination() {
 		m := l.mappings[internal]
 		l.mappings[internal] = mapping{int32(i), m.flows + 1}
+		l.inside[i] = internal
 	}
 }
 

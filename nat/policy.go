@@ -37,7 +37,7 @@ type Policy struct {
 	members   map[packet.Addr]*member
 	dealt     map[packet.Protocol]map[packet.Addr]int // by frontend, how many blocks have been dealt out
 	hairpins  map[frontendPort]uint32                 // owner numbers, by frontend address and protocol
-	runs      []run                                   // whose TCP ports are whose, in ascending order
+	runs      map[packet.Protocol][]run               // whose ports are whose, in ascending order
 }
 
 // frontend is what is known of an address that the gateway answers for.
@@ -70,6 +70,7 @@ func NewPolicy(r Rules) (*Policy, error) {
 		members:   make(map[packet.Addr]*member),
 		dealt:     make(map[packet.Protocol]map[packet.Addr]int),
 		hairpins:  make(map[frontendPort]uint32),
+		runs:      make(map[packet.Protocol][]run),
 	}
 	p.addAddresses(&r)
 	for i := range r.Inbound {

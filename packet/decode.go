@@ -12,11 +12,11 @@ const (
 	KindUDP                     // UDP datagram
 	KindEchoRequest             // ICMP echo request; Tuple.SrcPort is its identifier
 	KindEchoReply               // ICMP echo reply; Tuple.DstPort is its identifier
-	KindICMPError               // ICMP error that quotes a packet (RFC 5508 §4)
-	KindFragment                // any fragment but an unfragmented packet; Tuple has no ports
+	KindICMPError               // ICMP error that quotes a packet (RFC 5508 §4), but for a redirect: that ends at its link
+	KindFragment                // a fragment other than the first, of TCP, UDP or ICMP; Tuple has no ports
 )
 
-// Translatable says whether Rewrite.Apply takes packets of that kind.
+// Translatable says whether packets of that kind have a Tuple that names their flow.
 func (k Kind) Translatable() bool {
 	return k == KindTCP || k == KindUDP || k == KindEchoRequest || k == KindEchoReply
 }
@@ -26,12 +26,13 @@ type Fault uint8
 
 // The closed set of faults.
 const (
-	FaultNone      Fault = iota
-	FaultTruncated       // shorter than its headers say
-	FaultVersion         // not IPv4
-	FaultHeader          // header length below 20, or total length below the header's
-	FaultChecksum        // the IPv4 header checksum is wrong (RFC 1812 §5.2.2)
-	FaultTransport       // TCP data offset or UDP length is impossible
+	FaultNone        Fault = iota
+	FaultTruncated         // shorter than its headers say
+	FaultVersion           // not IPv4
+	FaultHeader            // header length below 20, or total length below the header's
+	FaultChecksum          // the IPv4 header checksum is wrong (RFC 1812 §5.2.2)
+	FaultTransport         // TCP data offset or UDP length is impossible
+	FaultSourceRoute       // an IP option has its sender choose the way (RFC 7126 §4.3, §4.4: drop)
 )
 
 // TCP flag bits (RFC 9293 §3.1).
@@ -48,7 +49,6 @@ const (
 	icmpEchoReply    = 0
 	icmpUnreachable  = 3
 	icmpSourceQuench = 4
-	icmpRedirect     = 5
 	icmpEchoRequest  = 8
 	icmpTimeExceeded = 11
 	icmpParamProblem = 12
@@ -67,6 +67,10 @@ type Parsed struct {
 	Tuple
 	Kind    Kind
 	TTL     uint8
+	DF      bool   // don't fragment
+	More    bool   // more fragments follow
+	Offset  uint16 // of a fragment's payload in its datagram's, bytes
+	ID      uint16 // IP identification
 	Flags   uint8  // TCP flag bits
 	L4      int    // where the transport header begins
 	Total   int    // the IP total length; bytes after it are link padding
@@ -75,7 +79,11 @@ type Parsed struct {
 	Ack     uint32 // TCP; meaningful with ACK
 	Window  uint16 // TCP, not scaled
 	WScale  int8   // TCP window scale option on a SYN (RFC 7323), −1 without one
+	MSSAt   uint16 // where the value of a SYN's MSS option stands, 0 without one
 }
+
+// Fragment says whether the packet is a part of a datagram.
+func (p *Parsed) Fragment() bool { return p.More || p.Offset != 0 }
 
 // Len returns the sequence space the segment takes: payload, SYN and FIN (RFC 9293 §3.4).
 func (p *Parsed) Len() uint32 {
@@ -108,16 +116,47 @@ func Decode(b []byte, p *Parsed) Fault {
 	case sum(b[:hl]) != 0xffff:
 		return FaultChecksum
 	}
+	if hl > ipv4HeaderLen && sourceRouted(b[ipv4HeaderLen:hl]) {
+		return FaultSourceRoute
+	}
 	*p = Parsed{L4: hl, Total: total, TTL: b[8], WScale: -1}
 	p.Src = Addr(binary.BigEndian.Uint32(b[12:]))
 	p.Dst = Addr(binary.BigEndian.Uint32(b[16:]))
 	p.Proto = Protocol(b[9])
-	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 { // more fragments, or an offset
-		p.Kind = KindFragment
-		p.Payload = total - hl
-		return FaultNone
+	p.ID = binary.BigEndian.Uint16(b[4:])
+	word := binary.BigEndian.Uint16(b[6:])
+	p.DF, p.More, p.Offset = word&0x4000 != 0, word&0x2000 != 0, word&0x1fff*8
+	if p.Offset == 0 {
+		return p.transport(b[hl:total])
 	}
-	return p.transport(b[hl:total])
+	p.Payload = total - hl
+	if p.Proto == TCP || p.Proto == UDP || p.Proto == ICMP {
+		p.Kind = KindFragment
+	}
+	return FaultNone
+}
+
+// IP options (RFC 791 §3.1).
+const (
+	looseSourceRoute  = 131
+	strictSourceRoute = 137
+)
+
+func sourceRouted(opts []byte) bool {
+	for len(opts) > 0 && opts[0] != optionEnd {
+		if opts[0] == looseSourceRoute || opts[0] == strictSourceRoute {
+			return true
+		}
+		n := 1
+		if opts[0] != optionNop {
+			if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
+				return false
+			}
+			n = int(opts[1])
+		}
+		opts = opts[n:]
+	}
+	return false
 }
 
 func (p *Parsed) transport(b []byte) Fault {
@@ -149,7 +188,7 @@ func (p *Parsed) tcp(b []byte) Fault {
 	p.Window = binary.BigEndian.Uint16(b[14:])
 	p.Payload = len(b) - hl
 	if p.Flags&SYN != 0 {
-		p.WScale = windowScale(b[tcpHeaderLen:hl])
+		p.synOptions(b[tcpHeaderLen:hl])
 	}
 	return FaultNone
 }
@@ -159,12 +198,12 @@ func (p *Parsed) udp(b []byte) Fault {
 		return FaultTransport
 	}
 	n := int(binary.BigEndian.Uint16(b[4:]))
-	if n < udpHeaderLen || n > len(b) {
+	if n < udpHeaderLen || n > len(b) && !p.More {
 		return FaultTransport
 	}
 	p.Kind = KindUDP
 	p.ports(b)
-	p.Payload = n - udpHeaderLen
+	p.Payload = min(n, len(b)) - udpHeaderLen
 	return FaultNone
 }
 
@@ -180,7 +219,7 @@ func (p *Parsed) icmp(b []byte) Fault {
 	case icmpEchoReply:
 		p.Kind = KindEchoReply
 		p.DstPort = binary.BigEndian.Uint16(b[4:])
-	case icmpUnreachable, icmpSourceQuench, icmpRedirect, icmpTimeExceeded, icmpParamProblem:
+	case icmpUnreachable, icmpSourceQuench, icmpTimeExceeded, icmpParamProblem:
 		p.Kind = KindICMPError
 	}
 	return FaultNone
@@ -191,23 +230,32 @@ func (p *Parsed) ports(b []byte) {
 	p.DstPort = binary.BigEndian.Uint16(b[2:])
 }
 
-// windowScale finds the window scale option; a shift above 14 counts as 14 (RFC 7323 §2.3).
-func windowScale(opts []byte) int8 {
-	for len(opts) > 0 {
-		switch opts[0] {
-		case 0: // end of options
-			return -1
-		case 1: // no-operation
-			opts = opts[1:]
-			continue
+// Kinds of TCP options (RFC 9293 §3.2, RFC 7323 §2.2).
+const (
+	optionEnd    = 0
+	optionNop    = 1
+	optionMSS    = 2
+	optionWScale = 3
+)
+
+// synOptions finds what a SYN says of its sender's window scale, where a shift above
+// 14 counts as 14 (RFC 7323 §2.3), and of the segments it takes.
+func (p *Parsed) synOptions(opts []byte) {
+	at := p.L4 + tcpHeaderLen
+	for len(opts) > 0 && opts[0] != optionEnd {
+		n := 1
+		if opts[0] != optionNop {
+			if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
+				return
+			}
+			n = int(opts[1])
 		}
-		if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
-			return -1
+		switch {
+		case opts[0] == optionWScale && n == 3:
+			p.WScale = int8(min(opts[2], 14))
+		case opts[0] == optionMSS && n == 4:
+			p.MSSAt = uint16(at + 2)
 		}
-		if opts[0] == 3 && opts[1] == 3 {
-			return int8(min(opts[2], 14))
-		}
-		opts = opts[opts[1]:]
+		opts, at = opts[n:], at+n
 	}
-	return -1
 }

@@ -45,7 +45,7 @@ var decoded = []struct {
 }{
 	{"TCP", segment, packet.Parsed{
 		Tuple: packettest.Tuple(packet.TCP, "10.0.0.10:40000", "198.51.100.7:443"), Kind: packet.KindTCP,
-		TTL: 63, Flags: packet.PSH | packet.ACK, L4: 20, Total: 57, Payload: 5,
+		TTL: 63, ID: 9, Flags: packet.PSH | packet.ACK, L4: 20, Total: 57, Payload: 5,
 		Seq: 0xfffffff0, Ack: 2000, Window: 512, WScale: -1,
 	}},
 	{"UDP behind IP options", datagram, packet.Parsed{
@@ -71,12 +71,24 @@ var decoded = []struct {
 		TTL: 64, L4: 20, Total: 23, Payload: 3, WScale: -1,
 	}},
 	{"first fragment", fragments[0], packet.Parsed{
-		Tuple: packettest.Tuple(packet.UDP, "10.0.0.10", "198.51.100.7"), Kind: packet.KindFragment,
-		TTL: 64, L4: 24, Total: 32, Payload: 8, WScale: -1,
+		Tuple: packettest.Tuple(packet.UDP, "10.0.0.10:5353", "198.51.100.7:53"), Kind: packet.KindUDP, More: true,
+		TTL: 64, L4: 24, Total: 32, WScale: -1,
 	}},
 	{"last fragment", fragments[1], packet.Parsed{
-		Tuple: packettest.Tuple(packet.UDP, "10.0.0.10", "198.51.100.7"), Kind: packet.KindFragment,
+		Tuple: packettest.Tuple(packet.UDP, "10.0.0.10", "198.51.100.7"), Kind: packet.KindFragment, Offset: 8,
 		TTL: 64, L4: 24, Total: 32, Payload: 8, WScale: -1,
+	}},
+	{"fragment in the middle", edit(edit(fragments[1], 6, 0x20), 5, 7), packet.Parsed{
+		Tuple: packettest.Tuple(packet.UDP, "10.0.0.10", "198.51.100.7"), Kind: packet.KindFragment, Offset: 8, More: true,
+		TTL: 64, ID: 7, L4: 24, Total: 32, Payload: 8, WScale: -1,
+	}},
+	{"first fragment of GRE", packettest.Fragments(packettest.IPv4(packettest.Packet{Src: "192.0.2.1", Dst: "10.0.0.10", Proto: 47, Payload: "gre, and more"}), 28)[0], packet.Parsed{
+		Tuple: packettest.Tuple(47, "192.0.2.1", "10.0.0.10"), Kind: packet.KindOther, More: true,
+		TTL: 64, L4: 20, Total: 28, Payload: 8, WScale: -1,
+	}},
+	{"SYN that must not be fragmented", syn(packettest.MSS(1460)), packet.Parsed{
+		Tuple: packettest.Tuple(packet.TCP, "10.0.0.10:40000", "198.51.100.7:443"), Kind: packet.KindTCP,
+		TTL: 64, DF: true, Flags: packet.SYN, L4: 20, Total: 44, Window: 64240, WScale: -1, MSSAt: 42,
 	}},
 }
 
@@ -101,7 +113,7 @@ func message(typ uint8) []byte {
 }
 
 func TestDecodeICMPErrorTypes(t *testing.T) {
-	errors := []uint8{3, 4, 5, 11, 12} // RFC 792
+	errors := []uint8{3, 4, 11, 12} // RFC 792
 	for n := range 256 {
 		typ := uint8(n)
 		var p packet.Parsed
@@ -110,6 +122,13 @@ func TestDecodeICMPErrorTypes(t *testing.T) {
 			t.Errorf("type %d: kind %d, fault %d", typ, p.Kind, fault)
 		}
 	}
+}
+
+// syn is a SYN with those options.
+func syn(opts ...packettest.Option) []byte {
+	return packettest.TCP(packettest.Segment{
+		Src: "10.0.0.10:40000", Dst: "198.51.100.7:443", Flags: packet.SYN, Options: opts, IP: packettest.IP{DF: true},
+	})
 }
 
 // edit returns a copy of b with one byte changed and the checksums right again.
@@ -163,6 +182,15 @@ var faulty = []struct {
 	{"UDP length 7", edit(unsummed, 25, 7), packet.FaultTransport},
 	{"UDP length past the end", edit(unsummed, 25, 17), packet.FaultTransport},
 	{"ICMP of 7 bytes", raw(packet.ICMP, 7), packet.FaultTransport},
+	{"loose source route", optional(packettest.Option{131, 7, 4, 192, 0, 2, 1}), packet.FaultSourceRoute},
+	{"strict source route", optional(packettest.Option{137, 3, 4}), packet.FaultSourceRoute},
+	{"source route behind others", optional(packettest.RouterAlert, packettest.NOP, packettest.Option{131, 3, 4}), packet.FaultSourceRoute},
+	{"source route of a fragment", packettest.Fragments(optional(packettest.Option{131, 3, 4}), 32)[1], packet.FaultSourceRoute},
+}
+
+// optional is a datagram with IP options.
+func optional(opts ...packettest.Option) []byte {
+	return packettest.UDP(packettest.Datagram{Src: "10.0.0.10:1", Dst: "198.51.100.7:2", Payload: "twelve bytes", IP: packettest.IP{Options: opts}})
 }
 
 func TestDecodeFaults(t *testing.T) {
@@ -189,6 +217,10 @@ func TestDecodeLimits(t *testing.T) {
 		{"longest packet", packettest.UDP(packettest.Datagram{
 			Src: "10.0.0.10:1", Dst: "10.0.0.11:1", Payload: string(make([]byte, 65535-28)),
 		}), 65535 - 28},
+		{"record route", optional(packettest.Option{7, 7, 4, 0, 0, 0, 0}), 12},
+		{"source route behind the end of options", edit(optional(packettest.Option{1, 0, 131, 3}), 20, 0), 12},
+		{"source route in the value of an option", optional(packettest.Option{68, 5, 131, 137, 131}), 12},
+		{"option of an impossible length", edit(optional(packettest.RouterAlert), 21, 99), 12},
 		{"longest headers", packettest.TCP(packettest.Segment{
 			Src: "10.0.0.10:1", Dst: "10.0.0.11:1", Options: []packettest.Option{make([]byte, 40)},
 			IP: packettest.IP{Options: slices.Repeat([]packettest.Option{packettest.NOP}, 40)},

@@ -30,8 +30,9 @@ const (
 )
 
 // Apply translates in place the packet that Decode read into p, which must be
-// TCP, UDP or ICMP echo, carry the tuple that r was made from and for TakeTTL
-// have a TTL above zero. With partial the transport checksum field holds only
+// TCP, UDP or ICMP echo, or a later fragment of one, carry the tuple that r was made
+// from and for TakeTTL have a TTL above zero. Of a fragment only the addresses change;
+// its datagram's checksum is in the first. With partial the transport checksum field holds only
 // the pseudo-header sum, the device adds the rest later (checksum offload):
 // ports don't count in it yet.
 func (r *Rewrite) Apply(b []byte, p *Parsed, partial bool, hop Hop) {

@@ -128,9 +128,9 @@ func TestRewriteLastHop(t *testing.T) {
 	}
 }
 
-// TestRewriteKeepsWhatItDoesNotKnow: of other packets only the IP header changes.
-func TestRewriteKeepsWhatItDoesNotKnow(t *testing.T) {
-	fragment := packettest.Fragments(datagram, 32)[0]
+// TestRewriteOfALaterFragment: only the IP header changes.
+func TestRewriteOfALaterFragment(t *testing.T) {
+	fragment := packettest.Fragments(datagram, 32)[1]
 	to := packettest.Tuple(packet.UDP, "203.0.113.5", "198.51.100.7")
 	got := rewrite(t, fragment, to, false, packet.TakeTTL)
 	packettest.Check(t, got)
@@ -138,5 +138,26 @@ func TestRewriteKeepsWhatItDoesNotKnow(t *testing.T) {
 	want.Src, want.TTL = "203.0.113.5", 63
 	if diff := cmp.Diff(want, packettest.Fields(t, got)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestRewriteFragments: the pieces translated one by one are the pieces of the
+// packet translated.
+func TestRewriteFragments(t *testing.T) {
+	for _, c := range translations {
+		mtu := 28 + int(c.b[0]&0xf)*4 - 20
+		if c.to.Proto == packet.TCP {
+			mtu = 52 // the first piece holds its header, with options
+		}
+		want := packettest.Fragments(rewrite(t, c.b, c.to, false, packet.TakeTTL), mtu)
+		for i, piece := range packettest.Fragments(c.b, mtu) {
+			got := slices.Clone(piece)
+			p, whole := decode(t, got), decode(t, c.b)
+			r := packet.NewRewrite(whole.Tuple, c.to)
+			r.Apply(got, &p, false, packet.TakeTTL)
+			if diff := cmp.Diff(want[i], got); diff != "" {
+				t.Errorf("%s, piece %d: %s", c.name, i, diff)
+			}
+		}
 	}
 }

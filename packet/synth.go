@@ -92,13 +92,16 @@ func putICMPError(b []byte, from Addr, typ, code uint8, mtu, id uint16, orig []b
 }
 
 // EchoReply turns the echo request in b, which Decode read into p, into its
-// reply in place: ends swapped, a fresh TTL.
+// reply in place: ends swapped, a fresh TTL. Of a later fragment that is all.
 func EchoReply(b []byte, p *Parsed) {
 	binary.BigEndian.PutUint32(b[12:], uint32(p.Dst))
 	binary.BigEndian.PutUint32(b[16:], uint32(p.Src))
 	b[8] = ownTTL
 	binary.BigEndian.PutUint16(b[10:], 0)
 	binary.BigEndian.PutUint16(b[10:], ^sum(b[:p.L4]))
+	if p.Offset != 0 {
+		return
+	}
 	m := b[p.L4:]
 	m[0] = icmpEchoReply
 	wordDelta(icmpEchoRequest<<8, icmpEchoReply<<8).applyNonZero(m[2:])

@@ -26,7 +26,7 @@ var scales = []struct {
 	{"as Windows sends it", options{packettest.MSS(1460), packettest.NOP, shift7, packettest.NOP, packettest.NOP, {4, 2}}, 7},
 	{"without it", options{packettest.MSS(1460), {4, 2}}, -1},
 	{"at the very end", options{make7(packettest.NOP), shift7[:2], {9}}, 9},
-	{"the first of two", options{shift7, packettest.WScale(2)}, 7},
+	{"the last of two, as Linux and the BSDs have it", options{packettest.WScale(2), shift7}, 7},
 	{"after an unknown option", options{{253, 4, 1, 2}, shift7}, 7},
 	{"after an option without value", options{{200, 2}, shift7}, 7},
 	{"after the end of options", options{{0}, shift7}, -1},

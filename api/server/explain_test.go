@@ -49,8 +49,8 @@ func TestExplainShape(t *testing.T) {
 		"snat":       map[string]any{"member": "10.0.0.10", "total": 8.0, "used": 0.0},
 		"tcpReset":   true, "idleTimeoutSeconds": 240.0,
 		"steps": []any{
-			"The packet comes from the inside (a guess: the source is in a pool).",
-			"10.0.0.10 is in a pool, 198.51.100.7 is no address of the gateway's.",
+			"The packet comes from the inside (a guess: the source is a backend).",
+			"10.0.0.10 is a backend, 198.51.100.7 is no address of the gateway's.",
 			"The outboundRule egress is for tcp of 10.0.0.10.",
 			"The packet gets source " + port + " in place of 10.0.0.10:40000 and keeps destination 198.51.100.7:443.",
 			"The port is one of 10.0.0.10, which has 8, 0 of them in use; one in use can serve another destination too; the one shown is one that it might get.",

@@ -43,7 +43,7 @@ func (a *account) side() string {
 	case a.From == nexthop.Outside:
 		why = "a guess: a public frontend is meant, and not by a pool member"
 	case a.FromMember:
-		why = "a guess: the source is in a pool"
+		why = "a guess: the source is a backend"
 	default:
 		why = "a guess: no public frontend is meant; give the side if it is the other"
 	}
@@ -54,7 +54,7 @@ func (a *account) side() string {
 func (a *account) address() string {
 	source, destination := "in no pool", "no address of the gateway's"
 	if a.FromMember {
-		source = "in a pool"
+		source = "a backend"
 	}
 	if a.ToFrontend {
 		destination = fmt.Sprintf("an address of frontend %s", a.server.Frontends.Of(a.Original.Dst))

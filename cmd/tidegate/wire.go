@@ -36,7 +36,7 @@ func newPlan(c *config.Config) *plan {
 		names: make(gateway.Names), balancing: make(map[poolKey]*nat.Pool), numbers: make(map[ruleKey]uint16),
 		timers: conntrack.Timers{
 			HalfOpen: c.Timers.TCPHalfOpen, FinHold: c.Timers.TCPFinHold,
-			ResetHold: c.Timers.TCPResetHold, ICMP: c.Timers.ICMP,
+			ResetHold: c.Timers.TCPResetHold, ICMP: c.Timers.ICMP, UDPOutboundOnly: !c.Timers.UDPInboundRefresh,
 		},
 	}
 	p.addAddresses(c)
