@@ -54,6 +54,9 @@ func (w *worker) admit(frame []byte, a *conntrack.Admission, chosen packet.Addr,
 	}
 	switch {
 	case errors.Is(err, conntrack.ErrFull):
+		if from == nexthop.Inside { // RFC 5508 REQ-8; outside nobody is told that there is no more room
+			w.unreachable(frame, from, packet.CodeAdminProhibited, 0, now)
+		}
 		return DropTableFull
 	case err != nil:
 		return DropConflict

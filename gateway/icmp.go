@@ -32,7 +32,7 @@ func (w *worker) icmpError(frame []byte, now int64) (Verdict, nexthop.Side) {
 	case !known && w.hostQuoted():
 		return LeftToHost, from
 	case !known:
-		return DropICMPError, from
+		return w.oneToOneError(frame, from, now), from
 	case w.table.FromInside(ref) != (from == nexthop.Inside):
 		return DropWrongSide, from
 	}
@@ -61,4 +61,29 @@ func (w *worker) passError(frame []byte, ref conntrack.Ref, from nexthop.Side, n
 	quoted := packet.Tuple{Src: rewrite.Dst, SrcPort: rewrite.DstPort, Dst: rewrite.Src, DstPort: rewrite.SrcPort, Proto: w.quote.Proto}
 	packet.RewriteError(frame[w.layout.headroom:], &w.p, &w.quote, src, rewrite.Dst, quoted, w.hop)
 	return w.transmit(frame, hop, v, dst, to, now)
+}
+
+// oneToOneError sends on an error about a packet that went without a flow, between an
+// instance-level public IP and its backend.
+func (w *worker) oneToOneError(frame []byte, from nexthop.Side, now int64) Verdict {
+	p, q := &w.p, &w.quote
+	src, quoted := p.Src, q.Tuple
+	at, of := w.policy.InstanceAt(q.Src), w.policy.InstanceOf(q.Dst)
+	switch {
+	case !packet.AddressesOnly(q.Proto) || q.Src != p.Dst:
+		return DropICMPError
+	case from == nexthop.Outside && at != nil:
+		quoted.Src = at.Backend
+	case from == nexthop.Inside && of != nil:
+		src, quoted.Dst = of.Public, of.Public
+	default:
+		return DropICMPError
+	}
+	out := opposite(from)
+	hop, v := w.way(frame, quoted.Src, from, out, now)
+	if v.Drop() {
+		return v
+	}
+	packet.RewriteError(frame[w.layout.headroom:], p, q, src, quoted.Src, quoted, w.hop)
+	return w.transmit(frame, hop, v, quoted.Src, out, now)
 }

@@ -57,6 +57,30 @@ func TestOneToOneProtocols(t *testing.T) {
 	}
 }
 
+// TestOneToOneErrors about such packets go to who sent them (RFC 5508 REQ-4).
+func TestOneToOneErrors(t *testing.T) {
+	r := newSite(t)
+	for i, sent := range portless(pipBackend, serverHost) {
+		seen, _ := r.through(nexthop.Inside, sent)
+		got, side := r.through(nexthop.Outside, packettest.ICMPError(packettest.Error{Src: "192.0.2.1", Type: 3, Code: 4, MTU: 1300, Quote: seen}))
+		v := packettest.Fields(t, got)
+		if quoted := packettest.Quoted(t, got); side != nexthop.Inside || v.Src != "192.0.2.1" || v.Dst != pipBackend ||
+			quoted.Src != pipBackend || quoted.Dst != serverHost || v.EchoSeq != 1300 {
+			t.Errorf("%d: inside %v: %+v, quoting %+v", i, side, v, quoted)
+		}
+	}
+	for i, sent := range portless(serverHost, pipAddr) {
+		seen, _ := r.through(nexthop.Outside, sent)
+		got, side := r.through(nexthop.Inside, packettest.ICMPError(packettest.Error{Src: "10.0.0.77", Type: 3, Code: 2, Quote: seen}))
+		v := packettest.Fields(t, got)
+		if quoted := packettest.Quoted(t, got); side != nexthop.Outside || v.Src != pipAddr || v.Dst != serverHost ||
+			quoted.Src != serverHost || quoted.Dst != pipAddr {
+			t.Errorf("%d: outside %v: %+v, quoting %+v", i, side, v, quoted)
+		}
+	}
+	r.gone()
+}
+
 // TestPortlessElsewhere: where there are ports to be told apart, they are dropped.
 func TestPortlessElsewhere(t *testing.T) {
 	r := newSite(t)

@@ -150,7 +150,7 @@ var verdictCases = []verdictCase{
 	{want: DropExhausted, name: "no port left", back: 1,
 		change:  ruleFor(func(o *nat.OutboundRule) { o.Ports = 8 }),
 		prepare: func(r *rig) { r.fill("10.0.0.10", 8) }, packet: datagram(client, server)},
-	{want: DropTableFull, name: "table full", change: func(_ *testing.T, o *Options) { o.MaxFlows = 4 },
+	{want: DropTableFull, name: "table full", back: 1, change: func(_ *testing.T, o *Options) { o.MaxFlows = 4 },
 		prepare: func(r *rig) { r.fill("10.0.0.10", 4) }, packet: datagram(client, server)},
 	{want: DropConflict, name: "the backend has a flow of its own with that client", from: nexthop.Outside,
 		prepare: func(r *rig) { r.pass(nexthop.Inside, syn("10.0.0.10:22", stranger)) }, packet: syn(stranger, "203.0.113.5:2222")},

@@ -124,7 +124,7 @@ func (r *routes) target(nr netlink.Route, links [sides]Link) (to target, ok bool
 	switch nr.Type {
 	case unix.RTN_UNICAST:
 		return r.unicast(nr, links)
-	case unix.RTN_LOCAL:
+	case unix.RTN_LOCAL, unix.RTN_BROADCAST: // a directed broadcast is not routed (RFC 2644)
 		return target{status: Elsewhere, local: true}, true
 	case unix.RTN_UNREACHABLE:
 		return target{status: Unreachable}, true

@@ -48,7 +48,6 @@ const (
 const (
 	icmpEchoReply    = 0
 	icmpUnreachable  = 3
-	icmpSourceQuench = 4
 	icmpEchoRequest  = 8
 	icmpTimeExceeded = 11
 	icmpParamProblem = 12
@@ -219,7 +218,7 @@ func (p *Parsed) icmp(b []byte) Fault {
 	case icmpEchoReply:
 		p.Kind = KindEchoReply
 		p.DstPort = binary.BigEndian.Uint16(b[4:])
-	case icmpUnreachable, icmpSourceQuench, icmpTimeExceeded, icmpParamProblem:
+	case icmpUnreachable, icmpTimeExceeded, icmpParamProblem:
 		p.Kind = KindICMPError
 	}
 	return FaultNone

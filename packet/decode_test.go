@@ -113,7 +113,7 @@ func message(typ uint8) []byte {
 }
 
 func TestDecodeICMPErrorTypes(t *testing.T) {
-	errors := []uint8{3, 4, 11, 12} // RFC 792
+	errors := []uint8{3, 11, 12} // RFC 792; 4 is deprecated (RFC 6633), 5 is the next hop's business
 	for n := range 256 {
 		typ := uint8(n)
 		var p packet.Parsed

@@ -17,10 +17,10 @@ func TestICMPErrors(t *testing.T) {
 	from := packettest.Addr("203.0.113.5")
 	for _, n := range []int{0, 1, 519, 520, 521, 1400} {
 		orig := packettest.UDP(packettest.Datagram{
-			Src: "10.0.0.10:5353", Dst: "198.51.100.7:53", Payload: strings.Repeat("x", n), IP: packettest.IP{ID: 5},
+			Src: "10.0.0.10:5353", Dst: "198.51.100.7:53", Payload: strings.Repeat("x", n), IP: packettest.IP{ID: 5, TOS: 0xb9},
 		})
 		want := packettest.View{
-			Src: "203.0.113.5", Dst: "10.0.0.10", Proto: packet.ICMP, TTL: 64, ID: 77, DF: true,
+			Src: "203.0.113.5", Dst: "10.0.0.10", Proto: packet.ICMP, TTL: 64, ID: 77, DF: true, TOS: 0xb8, // without ECN
 			Payload: string(orig[:min(len(orig), 548)]),
 		}
 		b := make([]byte, packet.ICMPErrorLen(len(orig)))

@@ -83,6 +83,9 @@ func putICMPError(b []byte, from Addr, typ, code uint8, mtu, id uint16, orig []b
 	b = b[:ICMPErrorLen(len(orig))]
 	clear(b[:ipv4HeaderLen+icmpHeaderLen])
 	putIPv4(b, from, Addr(binary.BigEndian.Uint32(orig[12:])), ICMP, id)
+	b[1] = orig[1] &^ 3 // the DS field goes back (RFC 5508 REQ-10d), ECN does not
+	binary.BigEndian.PutUint16(b[10:], 0)
+	binary.BigEndian.PutUint16(b[10:], ^sum(b[:ipv4HeaderLen]))
 	m := b[ipv4HeaderLen:]
 	m[0], m[1] = typ, code
 	binary.BigEndian.PutUint16(m[6:], mtu)
