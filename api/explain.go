@@ -16,10 +16,10 @@ const (
 // ExplainRequest names a packet: to the first of a flow, a SYN for TCP, or to one
 // of the flow that has these endpoints already.
 type ExplainRequest struct {
-	Protocol    string `json:"protocol" enum:"tcp,udp,icmp"`
+	Protocol    string `json:"protocol" enum:"tcp,udp,icmp" doc:"Letter case does not count"`
 	Source      string `json:"source" doc:"ADDR:PORT; for icmp ADDR or ADDR:IDENTIFIER" example:"10.0.0.10:40000"`
 	Destination string `json:"destination" doc:"ADDR:PORT; for icmp ADDR" example:"198.51.100.7:443"`
-	Side        string `json:"side,omitempty" enum:"inside,outside" doc:"Where the packet comes from; guessed if it is left out"`
+	Side        string `json:"side,omitempty" enum:"inside,outside" doc:"Where the packet comes from, in any letter case; guessed if it is left out or empty"`
 }
 
 // Explanation is what would happen to a packet, and why.
@@ -58,11 +58,13 @@ type SNAT struct {
 	Used   int    `json:"used" doc:"With a flow, held ones included; for TCP one may serve another destination"`
 }
 
-// Tuple checks the request and reads its endpoints. The error names the field.
+// Tuple checks the request, puts protocol and side in lower case and reads the
+// endpoints. The error names the field.
 func (r *ExplainRequest) Tuple() (t Tuple, err error) {
 	if err := r.check(); err != nil {
 		return t, err
 	}
+	r.Protocol, r.Side = strings.ToLower(r.Protocol), strings.ToLower(r.Side)
 	read := transportEndpoint
 	if r.Protocol == "icmp" {
 		read = icmpEndpoint
@@ -82,9 +84,9 @@ func (r *ExplainRequest) Tuple() (t Tuple, err error) {
 func (r *ExplainRequest) check() error {
 	protocols, sides := []string{"tcp", "udp", "icmp"}, []string{Inside, Outside}
 	switch {
-	case !slices.Contains(protocols, r.Protocol):
+	case !slices.Contains(protocols, strings.ToLower(r.Protocol)):
 		return fmt.Errorf("api: explain protocol: %q is not one of %s", r.Protocol, strings.Join(protocols, ", "))
-	case r.Side != "" && !slices.Contains(sides, r.Side):
+	case r.Side != "" && !slices.Contains(sides, strings.ToLower(r.Side)):
 		return fmt.Errorf("api: explain side: %q is not one of %s; leave it out to have it guessed", r.Side, strings.Join(sides, ", "))
 	}
 	return nil

@@ -13,7 +13,10 @@ func TestExplainRequestTuple(t *testing.T) {
 		{"icmp 10.0.0.10 198.51.100.7", "10.0.0.10:0", "198.51.100.7:0", ""},
 		{"icmp 10.0.0.10:4711 198.51.100.7:0", "10.0.0.10:4711", "198.51.100.7:0", ""},
 		{"sctp 10.0.0.10:1 198.51.100.7:2", "", "", `api: explain protocol: "sctp" is not one of tcp, udp, icmp`},
-		{"TCP 10.0.0.10:1 198.51.100.7:2", "", "", `api: explain protocol: "TCP" is not one of tcp, udp, icmp`},
+		{"TCP 10.0.0.10:1 198.51.100.7:2 OutSide", "10.0.0.10:1", "198.51.100.7:2", ""},
+		{"ICMP 10.0.0.10 198.51.100.7 INSIDE", "10.0.0.10:0", "198.51.100.7:0", ""},
+		{"ICMP 10.0.0.10 198.51.100.7:8", "", "", `api: explain destination: "198.51.100.7:8" has a port, and icmp has none; the identifier belongs to the source`},
+		{"SCTP 10.0.0.10:1 198.51.100.7:2", "", "", `api: explain protocol: "SCTP" is not one of tcp, udp, icmp`},
 		{"tcp 10.0.0.10:1 198.51.100.7:2 in", "", "", `api: explain side: "in" is not one of inside, outside; leave it out to have it guessed`},
 		{"tcp 10.0.0.10 198.51.100.7:2", "", "", `api: explain source: "10.0.0.10" has no port; give ADDR:PORT, as 198.51.100.7:443`},
 		{"tcp 10.0.0.10:1 198.51.100.7", "", "", `api: explain destination: "198.51.100.7" has no port; give ADDR:PORT, as 198.51.100.7:443`},
@@ -34,6 +37,8 @@ func TestExplainRequestTuple(t *testing.T) {
 			t.Errorf("%s: %v\nwant %s", tt.words, err, tt.err)
 		case tt.err == "" && (err != nil || got.Source.String() != tt.source || got.Destination.String() != tt.destination):
 			t.Errorf("%s: %v, %v", tt.words, got, err)
+		case tt.err == "" && (r.Protocol != strings.ToLower(w[0]) || r.Side != strings.ToLower(w[3])):
+			t.Errorf("%s: left as %q, %q", tt.words, r.Protocol, r.Side)
 		}
 	}
 }

@@ -68,13 +68,16 @@ func (g *Gateway) judge(p *packet.Parsed, from nexthop.Side, r Router) decision 
 func (g *Gateway) judgeOutbound(p *packet.Parsed) decision {
 	lease, owner := g.policy.Outbound(p.Src, p.Proto)
 	instance := g.policy.InstanceOf(p.Src)
-	answers, isAnswer := g.policy.Answering(nat.Endpoint{Addr: p.Src, Port: p.SrcPort}, p.Proto)
+	answers, isAnswer, begins := uint16(0), false, opens(p)
+	if !begins {
+		answers, isAnswer = g.policy.Answering(nat.Endpoint{Addr: p.Src, Port: p.SrcPort}, p.Proto)
+	}
 	switch {
-	case isAnswer && !opens(p):
+	case isAnswer:
 		return g.late(p, answers, conntrack.Reply)
 	case !g.policy.IsMember(p.Src):
 		return final(DropNotMember)
-	case instance != nil && opens(p): // it comes before outbound rules, as in Azure
+	case instance != nil && begins: // it comes before outbound rules, as in Azure
 		d := by(instance.Rule, Forwarded)
 		d.to = p.Tuple
 		d.to.Src = instance.Public
@@ -83,7 +86,7 @@ func (g *Gateway) judgeOutbound(p *packet.Parsed) decision {
 		return g.late(p, instance.Rule, conntrack.Original)
 	case lease == nil:
 		return final(DropNoRule)
-	case !opens(p):
+	case !begins:
 		return g.late(p, lease.Rule, conntrack.Original)
 	}
 	d := by(lease.Rule, Forwarded)

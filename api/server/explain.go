@@ -14,34 +14,48 @@ import (
 )
 
 type (
-	explainInput  struct{ Body api.ExplainRequest }
+	explainInput  struct{ Body explainRequest }
 	explainOutput struct{ Body api.Explanation }
 )
+
+// explainRequest is an api.ExplainRequest whose words Tuple checks and huma does
+// not, as letter case counts for huma.
+type explainRequest api.ExplainRequest
+
+// TransformSchema keeps the words in the document.
+func (*explainRequest) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, key := range []string{"protocol", "side"} {
+		words := s.Properties[key]
+		words.Extensions, words.Enum = map[string]any{"enum": words.Enum}, nil
+	}
+	return s
+}
 
 func (s *Server) routeExplain(routes huma.API) {
 	huma.Register(routes, huma.Operation{
 		OperationID: "explain", Method: http.MethodPost, Path: "/v1/explain",
 		Summary:     "What would happen to a packet, and why",
 		Description: "Nothing is sent, and no state changes. A drop is an answer, not an error.",
-		Errors:      []int{http.StatusBadRequest},
+		Errors:      []int{http.StatusBadRequest, http.StatusUnprocessableEntity},
 	}, s.explain)
 }
 
 func (s *Server) explain(_ context.Context, in *explainInput) (*explainOutput, error) {
-	endpoints, err := in.Body.Tuple()
+	request := api.ExplainRequest(in.Body)
+	endpoints, err := request.Tuple()
 	if err != nil {
 		return nil, huma.Error400BadRequest(err.Error())
 	}
-	t := tupleOf(in.Body.Protocol, endpoints)
+	t := tupleOf(request.Protocol, endpoints)
 	from := s.Gateway.SideOf(t)
-	switch in.Body.Side {
+	switch request.Side {
 	case api.Inside:
 		from = nexthop.Inside
 	case api.Outside:
 		from = nexthop.Outside
 	}
 	e := s.Gateway.Explain(t, from)
-	return &explainOutput{s.explanation(&e, in.Body.Side == "")}, nil
+	return &explainOutput{s.explanation(&e, request.Side == "")}, nil
 }
 
 func tupleOf(protocol string, t api.Tuple) packet.Tuple {

@@ -273,6 +273,51 @@ func TestRemarks(t *testing.T) {
 	}
 }
 
+// Letter case does not count, and an empty side is none.
+func TestExplainAnyCase(t *testing.T) {
+	r := newBalancedRig(t)
+	tests := []struct{ protocol, side, step string }{
+		{"udp", "inside", "The packet comes from the inside (as asked)."},
+		{"UDP", "Inside", "The packet comes from the inside (as asked)."},
+		{"Udp", "OUTSIDE", "The packet comes from the outside (as asked)."},
+		{"udp", "", "The packet comes from the inside (a guess: the source is a backend)."},
+	}
+	for _, tt := range tests {
+		body := fmt.Sprintf(`{"protocol":%q,"source":"10.0.0.10:40000","destination":"198.51.100.7:443","side":%q}`, tt.protocol, tt.side)
+		a := r.requestWith(strings.NewReader(body), "POST", "/v1/explain", "Content-Type", "application/json")
+		var e api.Explanation
+		if err := json.Unmarshal([]byte(a.body), &e); err != nil || a.status != 200 || e.Steps[0] != tt.step {
+			t.Errorf("%s: %d %v\nwant %s", body, a.status, a.body, tt.step)
+		}
+	}
+}
+
+// The document lists the words that a client writes, and the errors it meets.
+func TestExplainDocumented(t *testing.T) {
+	a := newRig(t).get("/openapi.json")
+	var document struct {
+		Paths      map[string]map[string]struct{ Responses map[string]any }
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct{ Enum []string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(a.body), &document); err != nil {
+		t.Fatal(err)
+	}
+	request := document.Components.Schemas["ExplainRequest"].Properties
+	got := append(request["protocol"].Enum, request["side"].Enum...)
+	if diff := cmp.Diff([]string{"tcp", "udp", "icmp", "inside", "outside"}, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, status := range []string{"200", "400", "422"} {
+		if document.Paths["/v1/explain"]["post"].Responses[status] == nil {
+			t.Errorf("status %s is not documented", status)
+		}
+	}
+}
+
 func TestExplainProblems(t *testing.T) {
 	r := newBalancedRig(t)
 	tests := []struct {
@@ -284,8 +329,9 @@ func TestExplainProblems(t *testing.T) {
 		{`{"protocol":"tcp","source":"10.0.0.10:1","destination":"example.com:443"}`, 400, `explain destination: "example.com:443" is no ADDR:PORT`},
 		{`{"protocol":"icmp","source":"10.0.0.10","destination":"198.51.100.7:443"}`, 400, "explain destination: \"198.51.100.7:443\" has a port, and icmp has none"},
 		{`{"protocol":"tcp","source":"[2001:db8::1]:1","destination":"198.51.100.7:443"}`, 400, "2001:db8::1 is IPv6"},
-		{`{"protocol":"sctp","source":"10.0.0.10:1","destination":"198.51.100.7:443"}`, 422, "body.protocol: expected value to be one of \"tcp, udp, icmp\""},
-		{`{"protocol":"tcp","source":"10.0.0.10:1","destination":"198.51.100.7:443","side":"left"}`, 422, "body.side: expected value to be one of"},
+		{`{"protocol":"sctp","source":"10.0.0.10:1","destination":"198.51.100.7:443"}`, 400, `explain protocol: "sctp" is not one of tcp, udp, icmp`},
+		{`{"protocol":"tcp","source":"10.0.0.10:1","destination":"198.51.100.7:443","side":"left"}`, 400, `explain side: "left" is not one of inside, outside; leave it out to have it guessed`},
+		{`{"protocol":7,"source":"10.0.0.10:1","destination":"198.51.100.7:443"}`, 422, "body.protocol: expected string"},
 		{`{"protocol":"tcp","source":"10.0.0.10:1"}`, 422, "body: expected required property destination to be present"},
 		{`{"protocol":"tcp","source":"10.0.0.10:1","destination":"198.51.100.7:443","port":1}`, 422, "body.port: unexpected property"},
 		{`{"protocol":`, 400, "unexpected end of JSON input"},

@@ -18,10 +18,11 @@ const loadBalancers = "Microsoft.Network/loadBalancers"
 // The error tells every fault at once, one a line, each with its file and place.
 func ARM(files []File, name string) (*Document, error) {
 	g, names := &group{}, fileNames(files)
-	documents, given, err := parseAll(files)
+	documents, parameters, err := parseAll(files)
 	if err != nil {
 		return nil, err
 	}
+	given := g.give(parameters, documents)
 	for i, root := range documents {
 		if root == nil { // parameters
 			continue
@@ -43,10 +44,9 @@ func ARM(files []File, name string) (*Document, error) {
 }
 
 // parseAll returns the documents in the order of the files, nil in the place of a
-// parameters file, and the parameters' values by lower-case name. Where there are
-// several documents, paths open with their file's name.
-func parseAll(files []File) (documents []*node, given map[string]*node, err error) {
-	given = map[string]*node{}
+// parameters file, and what the parameters files give. Where there are several
+// documents, paths open with their file's name; a parameters file's always do.
+func parseAll(files []File) (documents, parameters []*node, err error) {
 	several := -1
 	for _, f := range files {
 		root, err := parseJSON(f.Content)
@@ -58,18 +58,44 @@ func parseAll(files []File) (documents []*node, given map[string]*node, err erro
 			continue
 		}
 		documents = append(documents, nil)
-		for _, p := range root.member("parameters").nodes {
-			if v := p.member("value"); v != nil {
-				given[strings.ToLower(p.key)] = v
-			}
-		}
+		root.key = cut(f.Name) + ": "
+		parameters = append(parameters, root.member("parameters").nodes...)
 	}
 	for i, root := range documents {
 		if root != nil && several > 0 {
 			root.key = cut(files[i].Name) + ": "
 		}
 	}
-	return documents, given, nil
+	return documents, parameters, nil
+}
+
+// give returns the parameters' values by lower-case name. It tells of those that no
+// template declares, and puts a placeholder in place of a value that is not there:
+// the template's default is what the deployment does not have.
+func (g *group) give(parameters, documents []*node) map[string]*node {
+	declared, given := map[string]bool{}, map[string]*node{}
+	for _, root := range documents {
+		if all := root.member("parameters"); all != nil {
+			for _, p := range all.nodes {
+				declared[strings.ToLower(p.key)] = true
+			}
+		}
+	}
+	for _, p := range parameters {
+		name, value := strings.ToLower(p.key), p.member("value")
+		switch {
+		case !declared[name]:
+			g.warn(p, "no template declares it")
+		case value == nil:
+			g.warn(p, "has no value, as the reference to a key vault has none: where it is needed stands a placeholder; write the value in")
+		}
+		if value == nil {
+			value = &node{scalar: placeholder("parameter %s", p.key),
+				missing: []string{fmt.Sprintf("parameter %q is given without a value; write it in", cut(p.key))}}
+		}
+		given[name] = value
+	}
+	return given
 }
 
 // inFile says of each fault where it is.

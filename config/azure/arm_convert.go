@@ -77,6 +77,10 @@ func (c *conversion) envelope() {
 	if n := c.lb.node.member("name"); n != nil {
 		c.told(n.use())
 	}
+	if c.get(whole, "sku") == nil {
+		c.warnAt(c.lb.node, "no sku: Azure takes it as Basic; here it becomes Standard's behaviour")
+		return
+	}
 	sku, ok := c.object(whole, "sku")
 	if !ok {
 		return

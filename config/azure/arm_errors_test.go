@@ -105,7 +105,7 @@ func TestARMTooLarge(t *testing.T) {
 
 // Resources may come from several files; then a path opens with the file's name.
 func TestARMSeveralFiles(t *testing.T) {
-	lb := `{ "name": "gw", "zones": ["1"], "frontendIPConfigurations": [ { "name": "fe", "publicIPAddress": { "id": "/x/publicIPAddresses/pip" } } ] }`
+	lb := `{ "name": "gw", "sku": { "name": "Standard" }, "zones": ["1"], "frontendIPConfigurations": [ { "name": "fe", "publicIPAddress": { "id": "/x/publicIPAddresses/pip" } } ] }`
 	pip := `{ "type": "Microsoft.Network/publicIPAddresses", "name": "pip", "ipAddress": "203.0.113.9" }`
 	d, err := ARM([]File{{"lb.json", []byte(lb)}, {"pip.json", []byte(pip)}}, "")
 	if err != nil {

@@ -108,7 +108,11 @@ func (c *conversion) scaleSet(r resource, p part) {
 		}
 	}
 	for _, n := range c.list(p, "loadBalancerInboundNatPools") {
-		if natPool, ok := c.ours(n, natPools); ok && first != "" {
+		natPool, ok := c.ours(n, natPools)
+		switch {
+		case ok && first == "":
+			c.warnAt(n.parent, "names no backend pool beside them: whose members get the ports of %s is not known", natPool)
+		case ok:
 			c.natPool[natPool] = first
 		}
 	}

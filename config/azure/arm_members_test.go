@@ -9,11 +9,13 @@ import (
 // with the frontend fe, the pool be and what is added.
 func TestARMPieces(t *testing.T) {
 	const (
-		id     = `{ "id": "[resourceId('Microsoft.Network/loadBalancers/`
-		bePool = id + `backendAddressPools', 'lb', 'be')]" }`
-		fe     = id + `frontendIPConfigurations', 'lb', 'fe')]" }`
-		fe6    = id + `frontendIPConfigurations', 'lb', 'fe6')]" }`
-		nicID  = `{ "id": "/x/networkInterfaces/nic/ipConfigurations/c" }`
+		id      = `{ "id": "[resourceId('Microsoft.Network/loadBalancers/`
+		bePool  = id + `backendAddressPools', 'lb', 'be')]" }`
+		fe      = id + `frontendIPConfigurations', 'lb', 'fe')]" }`
+		fe6     = id + `frontendIPConfigurations', 'lb', 'fe6')]" }`
+		natPool = `"inboundNatPools": [ { "name": "r", "properties": { "frontendIPConfiguration": ` + fe + ` } } ]`
+		rPool   = id + `inboundNatPools', 'lb', 'r')]" }`
+		nicID   = `{ "id": "/x/networkInterfaces/nic/ipConfigurations/c" }`
 	)
 	nic := func(c string) string {
 		return `, { "type": "Microsoft.Network/networkInterfaces", "name": "nic", "properties": { "ipConfigurations": [ { "name": "c", "properties": {` + c + `} } ] } }`
@@ -57,7 +59,15 @@ func TestARMPieces(t *testing.T) {
 			warning: "outboundRules[0]: not carried over: its frontend fe6 is not: IPv6 is not supported"},
 		{name: "outbound rules of both", sections: `"outboundRules": [ { "name": "r", "properties": { "frontendIPConfigurations": [ ` + fe6 + `, ` + fe + ` ] } } ]`,
 			yaml: "frontendIPConfigurations: [fe]", warning: "frontendIPConfigurations[0]: not carried over: frontend fe6 is not"},
-		{name: "the only pool", sections: `"inboundNatPools": [ { "name": "r", "properties": { "frontendIPConfiguration": ` + fe + ` } } ]`, yaml: "backendAddressPool: be"},
+		{name: "the only pool", sections: natPool, yaml: "backendAddressPool: be",
+			warning: "resources[0].properties.inboundNatPools[0]: no scale set in the input says which backend pool it is for: taken as be, every member of which gets a port"},
+		{name: "the pool of a scale set", sections: natPool, yaml: "backendAddressPool: be",
+			resources: scaleSet(`"sku": { "capacity": 2 }, `, `"loadBalancerBackendAddressPools": [`+bePool+`], "loadBalancerInboundNatPools": [`+rPool+`]`)},
+		{name: "a scale set of NAT pools alone", sections: natPool, yaml: "backendAddressPool: be",
+			resources: scaleSet(``, `"loadBalancerInboundNatPools": [`+rPool+`]`),
+			warning:   "ipConfigurations[0].properties.loadBalancerInboundNatPools: names no backend pool beside them: whose members get the ports of r is not known"},
+		{name: "a scale set of another load balancer's NAT pools", resources: scaleSet(``, `"loadBalancerInboundNatPools": [ { "id": "/x/loadBalancers/other/inboundNatPools/r" } ]`),
+			yaml: "- name: be\n"},
 		{name: "a number as a name", sections: `"probes": [ { "name": 7, "port": 1 } ]`, yaml: `{name: "7", port: 1}`},
 		{name: "words that YAML reads as others", sections: `"probes": [ { "name": "no", "requestPath": "#", "port": 1 } ]`, yaml: `{name: "no", port: 1, requestPath: '#'}`},
 		{name: "a whole number written as a fraction", sections: `"probes": [ { "name": "p", "numberOfProbes": 4.0 } ]`, yaml: "numberOfProbes: 4"},
@@ -69,7 +79,7 @@ func TestARMPieces(t *testing.T) {
 			if sections != "" {
 				sections = ", " + sections
 			}
-			content := template(`[ { "type": "Microsoft.Network/loadBalancers", "name": "lb", "properties": {
+			content := template(`[ { "type": "Microsoft.Network/loadBalancers", "name": "lb", "sku": { "name": "Standard" }, "properties": {
 				"frontendIPConfigurations": [ { "name": "fe", "privateIPAddress": "10.0.0.4" }, { "name": "fe6", "privateIPAddressVersion": "ipv6" } ],
 				"backendAddressPools": [ { "name": "be", "properties": {` + test.pool + `} } ]` + sections + ` } }` + test.resources + ` ]`)
 			d, err := ARM([]File{{"lb.json", []byte(content)}}, "")

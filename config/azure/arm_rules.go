@@ -126,6 +126,7 @@ func (c *conversion) inboundNATPool(p part) {
 	case pool != "":
 	case len(c.parts[pools]) == 1:
 		pool = c.parts[pools][0].name
+		c.warnAt(p.sources[0], "no scale set in the input says which backend pool it is for: taken as %s, every member of which gets a port", pool)
 	default:
 		pool = placeholder("backendAddressPool of %s", p.name)
 		c.warnAt(p.sources[0], "no scale set in the input says which backend pool it is for")

@@ -30,12 +30,17 @@ const maxFile = 16 << 20
 
 // Warning is something in the input that the configuration does not say.
 type Warning struct {
-	Path    string // a JSON path, resources[0].properties.probes[1].name, or for XML one like XPath's
+	Path    string // a JSON path, resources[0].properties.probes[1].name, or for XML one like XPath's; "": the whole input
 	Message string // one line
 }
 
 // String returns the warning as a line.
-func (w Warning) String() string { return w.Path + ": " + w.Message }
+func (w Warning) String() string {
+	if w.Path == "" {
+		return w.Message
+	}
+	return w.Path + ": " + w.Message
+}
 
 // Document is the configuration made of an input.
 type Document struct {
@@ -70,7 +75,7 @@ func (d *Document) emit(section string, f fields) { d.section[section] = append(
 
 // warn notes a warning once.
 func (d *Document) warn(path, format string, args ...any) {
-	w := Warning{cut(path), cut(fmt.Sprintf(format, args...))}
+	w := Warning{cut(strings.TrimSuffix(path, ": ")), cut(fmt.Sprintf(format, args...))}
 	if !d.told[w] {
 		d.told[w] = true
 		d.Warnings = append(d.Warnings, w)
