@@ -142,16 +142,9 @@ const (
 )
 
 func sourceRouted(opts []byte) bool {
-	for len(opts) > 0 && opts[0] != optionEnd {
+	for n := option(opts); n > 0; n = option(opts) {
 		if opts[0] == looseSourceRoute || opts[0] == strictSourceRoute {
 			return true
-		}
-		n := 1
-		if opts[0] != optionNop {
-			if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
-				return false
-			}
-			n = int(opts[1])
 		}
 		opts = opts[n:]
 	}
@@ -231,8 +224,6 @@ func (p *Parsed) ports(b []byte) {
 
 // Kinds of TCP options (RFC 9293 §3.2, RFC 7323 §2.2).
 const (
-	optionEnd    = 0
-	optionNop    = 1
 	optionMSS    = 2
 	optionWScale = 3
 )
@@ -241,14 +232,7 @@ const (
 // 14 counts as 14 (RFC 7323 §2.3), and of the segments it takes.
 func (p *Parsed) synOptions(opts []byte) {
 	at := p.L4 + tcpHeaderLen
-	for len(opts) > 0 && opts[0] != optionEnd {
-		n := 1
-		if opts[0] != optionNop {
-			if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
-				return
-			}
-			n = int(opts[1])
-		}
+	for n := option(opts); n > 0; n = option(opts) {
 		switch {
 		case opts[0] == optionWScale && n == 3:
 			p.WScale = int8(min(opts[2], 14))

@@ -34,14 +34,7 @@ func PutFragment(dst, b []byte, p *Parsed, at int) (n, taken int) {
 // copiedOptions writes those options that go into every fragment (RFC 791 §3.1, the
 // copied flag), padded to whole words, and returns their length.
 func copiedOptions(dst, opts []byte) (n int) {
-	for len(opts) > 0 && opts[0] != optionEnd {
-		size := 1
-		if opts[0] != optionNop {
-			if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
-				break
-			}
-			size = int(opts[1])
-		}
+	for size := option(opts); size > 0; size = option(opts) {
 		if opts[0]&0x80 != 0 {
 			n += copy(dst[n:], opts[:size])
 		}
