@@ -28,9 +28,16 @@ const (
 	// has room to grow, and what the allocator rounds up.
 	frameCost = 64
 
-	// patience is how long a datagram may take to arrive: as long as Linux gives it
-	// (ipfrag_time). RFC 1122 §3.3.2 would have a receiver wait for at least a minute.
+	// patience is how long a datagram may take to arrive after its first fragment: as
+	// long as Linux gives it (ipfrag_time). RFC 1122 §3.3.2 would have a receiver wait
+	// for at least a minute.
 	patience = int64(30 * time.Second)
+
+	// skew is how long the first fragment may come after another, and how long nothing
+	// of a refused datagram passes: more than any reordering, and less than it takes a
+	// busy sender's identifiers to come again (65,536 of them, RFC 6864 §3.1), whose
+	// datagram must not get what an old one has left.
+	skew = int64(500 * time.Millisecond)
 )
 
 // Flow is what the Table remembers of the flow that a datagram belongs to: as its
@@ -46,7 +53,7 @@ type datagram struct {
 	key        Key
 	coverage   coverage
 	until      int64
-	prev, next int32 // by age
+	prev, next int32 // in its list
 	flow       Flow
 	known      bool // the first fragment has come, and been let through
 	bad        bool // nothing of it passes any more
@@ -58,8 +65,8 @@ type Table struct {
 	index     map[Key]int32
 	datagrams []datagram
 	free      []int32
-	oldest    int32
-	newest    int32
+	begun     list // whose first fragment has come
+	vague     list // the others, and those that are refused
 	held      map[int32][][]byte
 	bytes     int
 	lost      int // frames that have waited in vain
@@ -67,9 +74,12 @@ type Table struct {
 
 const none = -1
 
+// list is datagrams by age.
+type list struct{ oldest, newest int32 }
+
 // New returns an empty Table.
 func New() *Table {
-	return &Table{index: make(map[Key]int32), held: make(map[int32][][]byte), oldest: none, newest: none}
+	return &Table{index: make(map[Key]int32), held: make(map[int32][][]byte), begun: list{none, none}, vague: list{none, none}}
 }
 
 // Len returns how many datagrams are followed.
@@ -83,12 +93,9 @@ func (t *Table) Held() int { return t.bytes }
 // sent on after it. An unfinished datagram of that key is forgotten: identifiers
 // come again.
 func (t *Table) First(k Key, length int, f Flow, now int64) (waited [][]byte, fate Fate) {
-	i, found := t.index[k]
-	if found && t.datagrams[i].known {
+	i := t.current(k, now)
+	if t.datagrams[i].known {
 		t.remove(i)
-		found = false
-	}
-	if !found {
 		i = t.add(k, now)
 	}
 	d := &t.datagrams[i]
@@ -99,7 +106,9 @@ func (t *Table) First(k Key, length int, f Flow, now int64) (waited [][]byte, fa
 		t.spoil(i)
 		return nil, fate
 	}
-	d.known, d.flow = true, f
+	t.unlink(i)
+	d.known, d.flow, d.until = true, f, now+patience
+	t.link(i)
 	waited = t.take(i)
 	t.finish(i)
 	return waited, fate
@@ -108,20 +117,27 @@ func (t *Table) First(k Key, length int, f Flow, now int64) (waited [][]byte, fa
 // Refuse notes that a datagram's first fragment was dropped, so that nothing of it
 // passes.
 func (t *Table) Refuse(k Key, now int64) {
+	t.spoil(t.current(k, now))
+}
+
+// current returns the datagram of that key, a new one if there is none or its time is
+// up.
+func (t *Table) current(k Key, now int64) int32 {
 	i, found := t.index[k]
+	if found && now >= t.datagrams[i].until {
+		t.remove(i)
+		found = false
+	}
 	if !found {
 		i = t.add(k, now)
 	}
-	t.spoil(i)
+	return i
 }
 
 // Later places a fragment that is not the first. known says that its datagram's
 // flow is known, and which it is.
 func (t *Table) Later(k Key, offset, length int, more bool, now int64) (f Flow, known bool, fate Fate) {
-	i, found := t.index[k]
-	if !found {
-		i = t.add(k, now)
-	}
+	i := t.current(k, now)
 	d := &t.datagrams[i]
 	if d.bad {
 		return f, false, Misfit
@@ -138,11 +154,17 @@ func (t *Table) Later(k Key, offset, length int, more bool, now int64) (f Flow, 
 }
 
 // Hold keeps a copy of a frame, for which Later has found no flow, until the first
-// fragment comes; false: there is no room, and the datagram is lost.
+// fragment comes; the oldest that wait make room. false: its datagram has too many.
 func (t *Table) Hold(k Key, frame []byte) bool {
 	i, found := t.index[k]
-	if !found || t.datagrams[i].held >= maxHeld || t.bytes+frameCost+len(frame) > maxHeldBytes {
+	if !found || t.datagrams[i].held >= maxHeld {
 		return false
+	}
+	for t.bytes+frameCost+len(frame) > maxHeldBytes {
+		if t.vague.oldest == i {
+			return false
+		}
+		t.remove(t.vague.oldest)
 	}
 	t.datagrams[i].held++
 	t.held[i] = append(t.held[i], append([]byte(nil), frame...))
@@ -153,8 +175,10 @@ func (t *Table) Hold(k Key, frame []byte) bool {
 // Expire forgets the datagrams whose time is up, and returns how many frames have
 // waited in vain since it was called last. It may be called as often as one likes.
 func (t *Table) Expire(now int64) (lost int) {
-	for t.oldest != none && now >= t.datagrams[t.oldest].until {
-		t.remove(t.oldest)
+	for _, l := range []*list{&t.vague, &t.begun} {
+		for l.oldest != none && now >= t.datagrams[l.oldest].until {
+			t.remove(l.oldest)
+		}
 	}
 	lost, t.lost = t.lost, 0
 	return lost
@@ -163,7 +187,11 @@ func (t *Table) Expire(now int64) (lost int) {
 // add begins to follow a datagram, in place of the oldest if there are too many.
 func (t *Table) add(k Key, now int64) int32 {
 	if len(t.index) == maxDatagrams {
-		t.remove(t.oldest)
+		oldest := t.vague.oldest
+		if oldest == none {
+			oldest = t.begun.oldest
+		}
+		t.remove(oldest)
 	}
 	i := int32(len(t.datagrams))
 	if n := len(t.free); n > 0 {
@@ -171,15 +199,45 @@ func (t *Table) add(k Key, now int64) int32 {
 	} else {
 		t.datagrams = append(t.datagrams, datagram{})
 	}
-	t.datagrams[i] = datagram{key: k, until: now + patience, prev: t.newest, next: none}
-	if t.newest != none {
-		t.datagrams[t.newest].next = i
-	} else {
-		t.oldest = i
-	}
-	t.newest = i
+	t.datagrams[i] = datagram{key: k, until: now + skew}
+	t.link(i)
 	t.index[k] = i
 	return i
+}
+
+func (t *Table) listOf(d *datagram) *list {
+	if d.known {
+		return &t.begun
+	}
+	return &t.vague
+}
+
+// link makes a datagram the newest of its list.
+func (t *Table) link(i int32) {
+	d := &t.datagrams[i]
+	l := t.listOf(d)
+	d.prev, d.next = l.newest, none
+	if l.newest != none {
+		t.datagrams[l.newest].next = i
+	} else {
+		l.oldest = i
+	}
+	l.newest = i
+}
+
+func (t *Table) unlink(i int32) {
+	d := &t.datagrams[i]
+	l := t.listOf(d)
+	if d.prev != none {
+		t.datagrams[d.prev].next = d.next
+	} else {
+		l.oldest = d.next
+	}
+	if d.next != none {
+		t.datagrams[d.next].prev = d.prev
+	} else {
+		l.newest = d.prev
+	}
 }
 
 // finish forgets a datagram of which everything has passed.
@@ -189,7 +247,8 @@ func (t *Table) finish(i int32) {
 	}
 }
 
-// spoil remembers that a datagram is bad, until its time is up.
+// spoil remembers that a datagram is bad, until its time is up; that of one whose
+// first fragment had come is longer.
 func (t *Table) spoil(i int32) {
 	t.datagrams[i].bad = true
 	t.lost += len(t.take(i))
@@ -208,17 +267,7 @@ func (t *Table) take(i int32) [][]byte {
 
 func (t *Table) remove(i int32) {
 	t.lost += len(t.take(i))
-	d := &t.datagrams[i]
-	if d.prev != none {
-		t.datagrams[d.prev].next = d.next
-	} else {
-		t.oldest = d.next
-	}
-	if d.next != none {
-		t.datagrams[d.next].prev = d.prev
-	} else {
-		t.newest = d.prev
-	}
-	delete(t.index, d.key)
+	t.unlink(i)
+	delete(t.index, t.datagrams[i].key)
 	t.free = append(t.free, i)
 }

@@ -196,26 +196,65 @@ func TestHeldBounds(t *testing.T) {
 	if held := table.Held(); held > maxHeldBytes || held < maxHeldBytes*9/10 {
 		t.Errorf("%d bytes are held", held)
 	}
-	if waited, _ := table.First(key(0), 8, Flow{}, 0); len(waited) != maxHeld || !slices.Equal(waited[9], frame) {
-		t.Errorf("%d frames are handed over", len(waited))
+	if waited, _ := table.First(key(0), 8, Flow{}, 0); len(waited) != 0 {
+		t.Errorf("%d frames of the oldest are handed over, which has made room", len(waited))
+	}
+	if waited, _ := table.First(key(7999), 8, Flow{}, 0); len(waited) != 1 || !slices.Equal(waited[0], frame) {
+		t.Errorf("%d frames of the newest are handed over", len(waited))
 	}
 }
 
-// TestPatience: a datagram has its time from its first fragment on, however many follow.
+// TestPatience: a datagram has half a minute from its first fragment on, and without
+// it half a second, however many others come.
 func TestPatience(t *testing.T) {
-	table, end := New(), int64(30*time.Second)
-	for now := int64(0); now < end; now += end / 100 {
-		if lost := table.Expire(now); lost != 0 {
-			t.Fatalf("%d lost after %v", lost, time.Duration(now))
+	for _, c := range []struct {
+		first bool
+		end   time.Duration
+		lost  int
+	}{{true, 30 * time.Second, 0}, {false, 500 * time.Millisecond, maxHeld}} {
+		table, end := New(), int64(c.end)
+		if c.first {
+			table.First(key(1), 8, Flow{}, 0)
 		}
-		table.Later(key(1), 8+int(now/(end/100))*8, 8, true, now)
-		table.Hold(key(1), []byte("x"))
+		for n := range int64(100) {
+			now := n * end / 100
+			if lost := table.Expire(now); lost != 0 {
+				t.Fatalf("%d lost after %v", lost, time.Duration(now))
+			}
+			if _, known, _ := table.Later(key(1), 8+int(n)*8, 8, true, now); !known {
+				table.Hold(key(1), []byte("x"))
+			}
+		}
+		if lost := table.Expire(end - 1); lost != 0 || table.Len() != 1 {
+			t.Errorf("%d lost before its time", lost)
+		}
+		if lost := table.Expire(end); lost != c.lost || table.Len() != 0 {
+			t.Errorf("%d lost, %d left", lost, table.Len())
+		}
 	}
-	if lost := table.Expire(end - 1); lost != 0 || table.Len() != 1 {
-		t.Errorf("%d lost before its time", lost)
-	}
-	if lost := table.Expire(end); lost != maxHeld || table.Len() != 0 {
-		t.Errorf("%d lost, %d left", lost, table.Len())
+}
+
+// TestIdentifierComesAgain: what a datagram has left, or that it was refused, is nothing
+// to the next one of its identifier, whether somebody looked meanwhile or not.
+func TestIdentifierComesAgain(t *testing.T) {
+	again := int64(650 * time.Millisecond) // 65,536 identifiers at 100,000 a second
+	for _, refused := range []bool{false, true} {
+		table := New()
+		if refused {
+			table.Refuse(key(1), 0)
+		} else {
+			table.Later(key(1), 8, 8, false, 0)
+			table.Hold(key(1), []byte("old"))
+		}
+		if waited, fate := table.First(key(1), 8, Flow{ID: 7}, again); len(waited) != 0 || fate != Fits {
+			t.Errorf("refused %t: the next one gets %q, %v", refused, waited, fate)
+		}
+		if f, known, fate := table.Later(key(1), 8, 8, false, again+1); !known || f.ID != 7 || fate != Fits {
+			t.Errorf("refused %t: its own tail is %v", refused, fate)
+		}
+		if table.Len() != 0 {
+			t.Error("it is not whole")
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func (w *worker) unreachable(frame []byte, from nexthop.Side, code uint8, mtu ui
 // about an ICMP message other than an echo request, nor about a later fragment
 // (RFC 1122 §3.2.2), nor to more than the limit.
 func (w *worker) complain(frame []byte, to nexthop.Side, now int64, put func(b []byte, own packet.Addr, orig []byte) int) {
-	if w.p.Kind == packet.KindEchoReply || w.p.Kind == packet.KindICMPError || w.p.Offset != 0 || !w.icmpLimit.allow(now) {
+	if w.p.Kind == packet.KindEchoReply || w.p.Kind == packet.KindICMPError || w.p.Offset != 0 || !w.icmpLimit[to].allow(now) {
 		return
 	}
 	orig := frame[w.layout.headroom : w.layout.headroom+w.p.Total]

@@ -23,10 +23,17 @@ type balance struct {
 	mu     sync.Mutex
 	up     map[probed]bool // [B] what a probe has found last; absent: nothing yet
 	stale  []*nat.Pool     // [B] whose choice has to be made again
+	busy   bool            // [B] those that were stale are being made
 	drains []drain         // [B]
 	wake   chan struct{}   // [I] capacity 1: an operator has changed something
 
-	taking map[*nat.Pool][]packet.Addr // [C] the backends that take new flows
+	made map[*nat.Pool]spreading // [C]
+}
+
+// spreading is what a pool's table was made of.
+type spreading struct {
+	taking  []packet.Addr
+	members int
 }
 
 // probed is a backend as a probe sees it.
@@ -45,7 +52,7 @@ type drain struct {
 func newBalance(pools []*nat.Pool) balance {
 	return balance{
 		pools: pools, up: make(map[probed]bool), wake: make(chan struct{}, 1), stale: slices.Clone(pools),
-		taking: make(map[*nat.Pool][]packet.Addr),
+		made: make(map[*nat.Pool]spreading),
 	}
 }
 
@@ -95,12 +102,12 @@ func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
 }
 
 // SetMembers replaces the addresses that are in pools by those of the rules, whose
-// numbers and pools are the ones of before.
+// numbers and pools are the ones of before. One goroutine at a time may call it.
 func (g *Gateway) SetMembers(r *nat.Rules) {
-	answers := nat.NewAnswers(r.Inbound) // many, and nobody waits for them
+	m := g.policy.Membership(r) // beside packets, which only read the same
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.policy.SetMembers(r, answers)
+	g.policy.Adopt(m)
 }
 
 func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
@@ -120,9 +127,11 @@ func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
 // the flows, if there is anything to end.
 func (c *control) rebalance() error {
 	moved, drained := make(backendSet), make(backendSet)
-	for _, p := range c.staleChoices() {
-		if lost := c.choose(p); len(lost) > 0 && c.hasUDP(p) {
-			moved.add(p, maps.Keys(lost))
+	for stale := c.staleChoices(); len(stale) > 0; stale = c.staleChoices() {
+		for _, p := range stale {
+			if lost := c.choose(p); len(lost) > 0 && c.hasUDP(p) {
+				moved.add(p, maps.Keys(lost))
+			}
 		}
 	}
 	for _, d := range c.overdue() {
@@ -165,48 +174,52 @@ func (c *control) staleChoices() (all []*nat.Pool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all, b.stale = b.stale, nil
+	b.busy = len(all) > 0
 	return all
 }
 
-// choose spreads a pool's new flows over the backends that take them now, and returns
-// those that take none. The table is made without the lock that packets wait for.
-func (c *control) choose(p *nat.Pool) (lost map[packet.Addr]bool) {
-	before, now := c.balance.taking[p], c.eligible(p)
-	if before != nil && slices.Equal(before, now) {
-		return nil
-	}
-	c.spread(p, now)
-	c.balance.taking[p] = now
-	return c.lost(p, now)
-}
-
-// lost returns the backends of the pool that take no new flows. Whoever has left it is
-// none of them: its flows go on, those of UDP too.
-func (c *control) lost(p *nat.Pool, taking []packet.Addr) map[packet.Addr]bool {
-	b := &c.balance
+// Settled says whether all that was told of backends is in force.
+func (g *Gateway) Settled() bool {
+	b := &g.balance
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	lost := make(map[packet.Addr]bool)
-	for _, m := range p.Backends {
-		if _, takes := slices.BinarySearch(taking, m.Addr); !takes {
-			lost[m.Addr] = true
-		}
+	return len(b.stale) == 0 && !b.busy
+}
+
+// choose spreads a pool's new flows over the backends that take them now, and returns
+// those that have gone down. The table is made without the lock that packets wait for.
+func (c *control) choose(p *nat.Pool) (lost map[packet.Addr]bool) {
+	now, members, lost := c.look(p)
+	before, known := c.balance.made[p]
+	if known && before.members == members && slices.Equal(before.taking, now) {
+		return nil
 	}
+	m := nat.NewMaglev(now, members)
+	c.spread(p, m)
+	c.balance.made[p] = spreading{now, members}
 	return lost
 }
 
-func (c *control) eligible(p *nat.Pool) []packet.Addr {
+// look returns who takes new flows, out of how many, and who does not because its
+// probe or an operator says so. Whoever has left the pool, or was not asked yet since it
+// came back, is no lost one: its flows go on, those of UDP too.
+func (c *control) look(p *nat.Pool) (taking []packet.Addr, members int, lost map[packet.Addr]bool) {
 	b := &c.balance
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return p.Eligible(func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] })
+	taking = p.Eligible(func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] })
+	lost = make(map[packet.Addr]bool)
+	for _, m := range p.Backends {
+		up, asked := b.up[probed{p.Probe, m.Addr}]
+		_, takes := slices.BinarySearch(taking, m.Addr)
+		if !takes && (m.Admin == nat.AdminDown || asked && !up) {
+			lost[m.Addr] = true
+		}
+	}
+	return taking, len(p.Backends), lost
 }
 
-func (c *control) spread(p *nat.Pool, taking []packet.Addr) {
-	c.balance.mu.Lock()
-	members := len(p.Backends)
-	c.balance.mu.Unlock()
-	m := nat.NewMaglev(taking, members)
+func (c *control) spread(p *nat.Pool, m *nat.Maglev) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.Spread(m)
@@ -254,29 +267,40 @@ func (g *Gateway) Backends() (all []BackendState) {
 	b, now := &g.balance, g.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	drains := b.drainsUntil()
 	for _, p := range b.pools {
 		up := func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] }
 		taking := p.Eligible(up)
 		for _, m := range p.Backends {
 			_, takes := slices.BinarySearch(taking, m.Addr)
 			s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: m.Addr, Admin: m.Admin, Up: p.Probe == "" || up(m.Addr), Taking: takes}
-			all = append(all, b.drainOf(p, s, now))
+			all = append(all, s.drained(drains[p], now))
 		}
 		for _, d := range b.drains {
 			if d.pool == p && !p.Lists(d.backend) {
 				s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: d.backend, Left: true}
-				all = append(all, b.drainOf(p, s, now))
+				all = append(all, s.drained(drains[p], now))
 			}
 		}
 	}
 	return all
 }
 
-func (b *balance) drainOf(p *nat.Pool, s BackendState, now int64) BackendState {
+// drainsUntil returns when the drains end, by pool and backend.
+func (b *balance) drainsUntil() map[*nat.Pool]map[packet.Addr]int64 {
+	all := make(map[*nat.Pool]map[packet.Addr]int64)
 	for _, d := range b.drains {
-		if d.pool == p && d.backend == s.Backend {
-			s.Draining, s.Drain = true, time.Duration(max(0, d.until-now))
+		if all[d.pool] == nil {
+			all[d.pool] = make(map[packet.Addr]int64)
 		}
+		all[d.pool][d.backend] = d.until
+	}
+	return all
+}
+
+func (s BackendState) drained(until map[packet.Addr]int64, now int64) BackendState {
+	if end, ok := until[s.Backend]; ok {
+		s.Draining, s.Drain = true, time.Duration(max(0, end-now))
 	}
 	return s
 }

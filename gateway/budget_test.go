@@ -97,7 +97,7 @@ func TestRefusalsCostNoAllocation(t *testing.T) {
 	}
 	r.sent = [2][][]byte{}
 	r.use(server)
-	r.icmpLimit, r.resetLimit = newLimit(1e9, 1e9), newLimit(1e9, 1e9)
+	r.icmpLimit[0], r.icmpLimit[1], r.resetLimit = newLimit(1e9, 1e9), newLimit(1e9, 1e9), newLimit(1e9, 1e9)
 	r.mute()
 	long := packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: string(make([]byte, 1473)), IP: packettest.IP{DF: true}})
 	for want, c := range map[Verdict]struct {

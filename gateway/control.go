@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -54,18 +55,15 @@ func (c *control) run(ctx context.Context) error {
 		if err := c.sweep(ctx, ended); err != nil {
 			return err
 		}
-		if err := c.rebalance(); err != nil {
-			return err
-		}
 		c.reportExhaustion()
 	}
 }
 
 // sweep ends all flows whose time is up, a few at a time, and between the steps
-// lets go what waited for a neighbour.
+// lets go what waited for a neighbour and takes backends out that have gone down.
 func (c *control) sweep(ctx context.Context, buf []conntrack.Ended) error {
 	for more := true; more && ctx.Err() == nil; {
-		if err := c.release(); err != nil {
+		if err := errors.Join(c.release(), c.rebalance()); err != nil {
 			return err
 		}
 		var ended []conntrack.Ended

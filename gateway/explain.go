@@ -55,10 +55,10 @@ func (g *Gateway) Explain(t packet.Tuple, from nexthop.Side) Explanation {
 	ref, known := g.table.Lookup(&t)
 	buried := known && g.table.State(ref) == conntrack.Tombstone
 	switch {
-	case known && !buried && !g.displaced(&p, ref):
-		g.explainKnown(&e, ref)
 	case buried && g.table.FromInside(ref) != (from == nexthop.Inside):
 		e.Rule, e.Verdict = int(g.table.Rule(ref)), DropWrongSide
+	case known && !buried && (g.table.FromInside(ref) != (from == nexthop.Inside) || !g.displaced(&p, ref)):
+		g.explainKnown(&e, ref)
 	case buried && ref.Direction() == conntrack.Reply:
 		e.Rule, e.Verdict = int(g.table.Rule(ref)), Reset
 		if g.rules[e.Rule].mute() {

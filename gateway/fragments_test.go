@@ -211,11 +211,11 @@ func TestFragmentsThatNeverEnd(t *testing.T) {
 	for id := range uint16(100) {
 		r.expect(Waiting, nexthop.Inside, packettest.Fragments(grown(t, datagram(client, server), id), pieceMTU)[2])
 	}
-	r.sleep(29 * time.Second)
+	r.sleep(450 * time.Millisecond)
 	if r.fragments.Len() != 100 {
 		t.Errorf("%d datagrams are followed", r.fragments.Len())
 	}
-	r.sleep(2 * time.Second)
+	r.sleep(100 * time.Millisecond)
 	if n := r.Snapshot().Counters.Verdicts[DropFragment]; r.fragments.Len() != 0 || r.fragments.Held() != 0 || n != 100 {
 		t.Errorf("%d datagrams and %d bytes are left, %d are counted", r.fragments.Len(), r.fragments.Held(), n)
 	}

@@ -74,7 +74,7 @@ type Gateway struct {
 	short      map[shortage]uint64 // flows without a port since the log named the member
 	resetLimit limit               // answers for flows that were given up, or can't begin
 	lateLimit  limit               // answers to packets of flows that are not known at all
-	icmpLimit  limit
+	icmpLimit  [2]limit            // by the side that is told: strangers must not use up what members need
 }
 
 const (
@@ -100,7 +100,7 @@ func New(o Options) (*Gateway, error) {
 		short:      make(map[shortage]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
 		lateLimit:  newLimit(latePerSecond, latePerSecond),
-		icmpLimit:  newLimit(icmpPerSecond, icmpBurst),
+		icmpLimit:  [2]limit{newLimit(icmpPerSecond, icmpBurst), newLimit(icmpPerSecond, icmpBurst)},
 	}
 	ends := make([]conntrack.Rule, len(o.Rules))
 	for i, r := range o.Rules {

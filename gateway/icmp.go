@@ -76,10 +76,13 @@ func (w *worker) oneToOneError(frame []byte, from nexthop.Side, now int64) Verdi
 		quoted.Src = at.Backend
 	case from == nexthop.Inside && of != nil:
 		src, quoted.Dst = of.Public, of.Public
+		if at != nil {
+			quoted.Src = at.Backend
+		}
 	default:
 		return DropICMPError
 	}
-	out := opposite(from)
+	out := sideOf(at != nil)
 	hop, v := w.way(frame, quoted.Src, from, out, now)
 	if v.Drop() {
 		return v

@@ -140,9 +140,12 @@ func (g *Gateway) judgeUnserved(p *packet.Parsed, from nexthop.Side, r Router) d
 // 4787 REQ-9). Both are inside, so there is nobody to filter.
 func (g *Gateway) judgePeer(p *packet.Parsed, tenant *nat.Lease, to nat.Endpoint) decision {
 	peer, ok := tenant.Mapped(to)
+	own, _ := g.policy.Outbound(p.Src, p.Proto)
 	switch {
 	case !g.policy.IsMember(p.Src):
 		return final(DropNotMember)
+	case own == nil && g.policy.InstanceOf(p.Src) == nil:
+		return final(DropNoRule)
 	case !ok:
 		return final(DropNoFlow)
 	}

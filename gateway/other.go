@@ -7,7 +7,7 @@ import (
 
 // judgeOther decides on what is neither TCP nor UDP nor an ICMP echo. Only between
 // an instance-level public IP and its backend can it be translated: without a flow, by
-// the addresses alone, which become src and dst.
+// the addresses alone, which become src and dst. Between two backends inside both do.
 func (g *Gateway) judgeOther(p *packet.Parsed, from nexthop.Side, r Router) (src, dst packet.Addr, v Verdict) {
 	own, to := g.policy.InstanceOf(p.Src), g.policy.InstanceAt(p.Dst)
 	switch {
@@ -21,6 +21,8 @@ func (g *Gateway) judgeOther(p *packet.Parsed, from nexthop.Side, r Router) (src
 		return 0, 0, DropMartian
 	case from == nexthop.Outside && to != nil:
 		return p.Src, to.Backend, Forwarded
+	case from == nexthop.Inside && own != nil && to != nil:
+		return own.Public, to.Backend, Forwarded
 	case from == nexthop.Inside && own != nil && !g.policy.IsFrontend(p.Dst) && !martianDestination(p.Dst):
 		return own.Public, p.Dst, Forwarded
 	}
@@ -37,7 +39,7 @@ func (w *worker) other(frame []byte, now int64) (Verdict, nexthop.Side) {
 	if v != Forwarded {
 		return v, from
 	}
-	out := opposite(from)
+	out := sideOf(from == nexthop.Outside || w.policy.InstanceAt(p.Dst) != nil)
 	hop, v := w.way(frame, dst, from, out, now)
 	if v.Drop() {
 		return v, from

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sync/atomic"
+
 	"tidegate/nexthop"
 	"tidegate/packet"
 )
@@ -42,15 +44,37 @@ func (r *KernelRouter) Address(side nexthop.Side) packet.Addr {
 	return r.table.Snapshot().Link(side).Address
 }
 
-// TunnelRouter is a Router for a TUN device: behind it the kernel routes.
-type TunnelRouter struct{ hop nexthop.Hop }
+// TunnelRouter is a Router for a TUN device: behind it the kernel routes. It knows of
+// the links on both sides what SetLink has said last; what the kernel would refuse
+// inwards it would refuse in the name of the translated packet, to those outside.
+type TunnelRouter struct{ links [2]atomic.Pointer[tunnelLink] }
 
-// NewTunnelRouter returns a Router for packets of at most mtu bytes.
-func NewTunnelRouter(mtu int) *TunnelRouter { return &TunnelRouter{nexthop.Hop{MTU: mtu}} }
+type tunnelLink struct {
+	hop     nexthop.Hop
+	address packet.Addr
+}
+
+// NewTunnelRouter returns a Router that takes every packet. All goroutines may use it.
+func NewTunnelRouter() *TunnelRouter {
+	r := &TunnelRouter{}
+	for side := range r.links {
+		r.SetLink(nexthop.Side(side), 0, maxPacket)
+	}
+	return r
+}
+
+// maxPacket is the largest IPv4 packet.
+const maxPacket = 65535
+
+// SetLink says which address the gateway has on that side, 0 if none is known, and how
+// large packets its link takes.
+func (r *TunnelRouter) SetLink(side nexthop.Side, address packet.Addr, mtu int) {
+	r.links[side].Store(&tunnelLink{nexthop.Hop{MTU: mtu}, address})
+}
 
 // Hop implements Router.
-func (r *TunnelRouter) Hop(packet.Addr, nexthop.Side) (*nexthop.Hop, nexthop.Status) {
-	return &r.hop, nexthop.Resolved
+func (r *TunnelRouter) Hop(_ packet.Addr, out nexthop.Side) (*nexthop.Hop, nexthop.Status) {
+	return &r.links[out].Load().hop, nexthop.Resolved
 }
 
 // Solicit implements Router.
@@ -59,5 +83,5 @@ func (r *TunnelRouter) Solicit(packet.Addr) {}
 // Local implements Router: what is for the host does not come through the tunnel.
 func (r *TunnelRouter) Local(packet.Addr) bool { return false }
 
-// Address implements Router: none, so that errors come from the address written to.
-func (r *TunnelRouter) Address(nexthop.Side) packet.Addr { return 0 }
+// Address implements Router. Where it is 0, errors come from the address written to.
+func (r *TunnelRouter) Address(side nexthop.Side) packet.Addr { return r.links[side].Load().address }

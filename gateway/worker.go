@@ -210,7 +210,7 @@ func (w *worker) clampMSS(frame []byte, hop *nexthop.Hop, from nexthop.Side) {
 // way returns the next hop of the packet at hand to dst on the side out, if it
 // is known, and whether the packet can go there. The sender is told why not.
 func (w *worker) way(frame []byte, dst packet.Addr, from, out nexthop.Side, now int64) (*nexthop.Hop, Verdict) {
-	if w.expires() {
+	if w.expires(out) {
 		return nil, w.timeExceeded(frame, from, now)
 	}
 	hop, status := w.port.Router.Hop(dst, out)
@@ -227,8 +227,12 @@ func (w *worker) way(frame []byte, dst packet.Addr, from, out nexthop.Side, now 
 	return hop, Forwarded
 }
 
-// expires says whether the TTL of the packet at hand runs out here.
-func (w *worker) expires() bool { return w.hop == packet.TakeTTL && w.p.TTL <= 1 }
+// expires says whether the TTL of the packet at hand runs out here. Behind a tunnel it
+// is the kernel that takes it down; of what goes inwards it would complain outside, and
+// quote the packet as it is inside.
+func (w *worker) expires(out nexthop.Side) bool {
+	return w.p.TTL <= 1 && (w.hop == packet.TakeTTL || out == nexthop.Inside)
+}
 
 var statusVerdict = [...]Verdict{
 	nexthop.Resolved:    Forwarded,

@@ -100,7 +100,7 @@ func play(t *testing.T, inbound string, packets ...[]byte) *gateway.Gateway {
 func playOn(t *testing.T, o gateway.Options, packets ...[]byte) *gateway.Gateway {
 	t.Helper()
 	source := &tape{packets: packets, ended: make(chan struct{}), closed: make(chan struct{})}
-	port := gateway.Port{Writers: [2]gateway.Writer{source, source}, Router: gateway.NewTunnelRouter(1500), Tunnel: true}
+	port := gateway.Port{Writers: [2]gateway.Writer{source, source}, Router: gateway.NewTunnelRouter(), Tunnel: true}
 	worker := port
 	worker.Reader = source
 	o.MaxFlows, o.Control, o.Workers = 1024, port, []gateway.Port{worker}

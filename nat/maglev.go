@@ -46,10 +46,10 @@ type Maglev struct {
 	slots    []uint32 // index into backends
 }
 
-// maglevSizes are primes: the least one with a hundred slots for each backend is
-// taken (§5.3: a backend's share is then within one hundredth), the last one for
-// all that are more.
-var maglevSizes = []int{65537, 131071, 262147, 524287, 1048573}
+// maglevSizes are primes: the least one with a hundred slots for each member is taken
+// (§5.3: a backend's share is then within one hundredth), the last one for all that
+// are more. Between two of them everything moves, so that there are only two.
+var maglevSizes = []int{65537, 1048573}
 
 // NewMaglev makes the table of a pool with so many members for those that take new
 // flows, which takes about a millisecond for ten and ten for a thousand. Its outcome

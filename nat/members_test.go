@@ -7,8 +7,8 @@ import (
 	"tidegate/packet"
 )
 
-// TestSetMembers: who comes and goes, and who has to stay.
-func TestSetMembers(t *testing.T) {
+// TestMembership: who comes and goes, and who has to stay.
+func TestMembership(t *testing.T) {
 	const leased, instance, leaves, comes packet.Addr = member, member + 1, member + 2, member + 3
 	web := balanced(nat.FiveTuple, []packet.Addr{leased, leaves})
 	rules := nat.Rules{
@@ -23,14 +23,14 @@ func TestSetMembers(t *testing.T) {
 	}
 	rules.Members = []packet.Addr{comes}
 	web.Pool.Backends = []nat.Backend{{Addr: comes}}
-	p.SetMembers(&rules, nat.NewAnswers((&rules).Inbound))
+	p.Adopt(p.Membership(&rules))
 	for a, want := range map[packet.Addr]bool{leased: true, instance: true, leaves: false, comes: true} {
 		if p.IsMember(a) != want {
 			t.Errorf("%v is a member: %t", a, !want)
 		}
 	}
-	for _, a := range []packet.Addr{leased, leaves, comes} { // whose flows may live
-		if rule, ok := p.Answering(nat.Endpoint{Addr: a, Port: 8443}, packet.TCP); !ok || rule != 4 {
+	for a, want := range map[packet.Addr]bool{leased: false, leaves: false, comes: true} {
+		if rule, ok := p.Answering(nat.Endpoint{Addr: a, Port: 8443}, packet.TCP); ok != want || ok && rule != 4 {
 			t.Errorf("%v answers for rule %d, %t", a, rule, ok)
 		}
 	}

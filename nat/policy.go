@@ -2,7 +2,6 @@ package nat
 
 import (
 	"fmt"
-	"maps"
 
 	"tidegate/packet"
 )
@@ -189,22 +188,32 @@ func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
 	return f.snat && inRange(port) || f.served && f.hairpin().has(port)
 }
 
-// SetMembers replaces the addresses that are in pools by those of r, and learns which
-// of their endpoints answer for its inbound rules. Addresses with an outbound rule or
-// an instance-level public IP stay in, and who has answered may go on.
-func (p *Policy) SetMembers(r *Rules, answers Answers) {
-	for a, m := range p.members {
-		if *m == (member{}) && p.InstanceOf(a) == nil {
-			delete(p.members, a)
+// Membership is what of a Policy follows the members of pools.
+type Membership struct {
+	members map[packet.Addr]*member
+	answers Answers
+}
+
+// Membership works out that of other rules, whose numbers and pools are the ones of
+// before. Addresses with an outbound rule or an instance-level public IP stay in. It
+// only reads, so that it may run beside everything but Adopt.
+func (p *Policy) Membership(r *Rules) Membership {
+	m := Membership{make(map[packet.Addr]*member, len(r.Members)), NewAnswers(r.Inbound)}
+	for a, of := range p.members {
+		if *of != (member{}) || p.InstanceOf(a) != nil {
+			m.members[a] = of
 		}
 	}
 	for _, a := range r.Members {
-		if p.members[a] == nil {
-			p.members[a] = new(member)
+		if m.members[a] == nil {
+			m.members[a] = new(member)
 		}
 	}
-	maps.Copy(p.answers, answers)
+	return m
 }
+
+// Adopt puts it in force.
+func (p *Policy) Adopt(m Membership) { p.members, p.answers = m.members, m.answers }
 
 // IsMember says whether that inside address is in a pool.
 func (p *Policy) IsMember(a packet.Addr) bool { return p.members[a] != nil }

@@ -10,6 +10,7 @@ type Quote struct {
 	at    int  // offset of its IP header in the error
 	l4    int  // offset of its transport header
 	have  int  // bytes of that and what follows
+	whole bool // its transport header is in it: it is no later fragment
 }
 
 // DecodeQuote reads into q what the ICMP error in b, which Decode read into p,
@@ -39,6 +40,7 @@ func DecodeQuote(b []byte, p *Parsed, q *Quote) Fault {
 	q.Src, q.Dst = Addr(binary.BigEndian.Uint32(ip[12:])), Addr(binary.BigEndian.Uint32(ip[16:]))
 	q.Proto = Protocol(ip[9])
 	if binary.BigEndian.Uint16(ip[6:])&0x1fff == 0 { // about a later fragment nobody may send one (RFC 1812 §4.3.2.7)
+		q.whole = true
 		q.transport(ip[hl:])
 	}
 	return FaultNone
@@ -92,6 +94,10 @@ func (q *Quote) rewriteTransport(l4 []byte, to Tuple, addrs Delta) Delta {
 			return q.putPorts(l4, to, addrs, len(l4)) // it has none
 		}
 		return q.putPorts(l4, to, addrs, 6)
+	case KindOther:
+		if q.Proto == UDPLite && q.whole && len(l4) >= udpHeaderLen {
+			return applyCounted(l4[6:8], addrs)
+		}
 	case KindEchoRequest, KindEchoReply:
 		from, id := q.SrcPort|q.DstPort, to.SrcPort|to.DstPort // one of each is zero
 		d := wordDelta(from, id)

@@ -40,7 +40,7 @@ func TestSetTargets(t *testing.T) {
 		if _, err := p.SetTargets([]Target{{"other", all[0].Backend}}); err == nil {
 			t.Error("a target of no probe is taken")
 		}
-		time.Sleep(2 * interval)
+		time.Sleep(7 * interval / 4)
 		mu.Lock()
 		if n := [3]int{asked[all[0].Backend], asked[all[1].Backend], asked[all[2].Backend]}; n != [3]int{1, 3, 2} {
 			t.Errorf("asked %v times", n)

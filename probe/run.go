@@ -24,8 +24,8 @@ func (p *Prober) Run(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	<-ctx.Done()
-	p.mu.Lock() // whoever starts a watch now sees that ctx is done
-	p.mu.Unlock()
+	p.changing.Lock() // whoever begins to start a watch now sees that ctx is done
+	defer p.changing.Unlock()
 	p.running.Wait()
 	return nil
 }

@@ -80,7 +80,7 @@ func (r refusal) Unwrap() []error { return r }
 // mistaken says that it is not the host that does not allow a datapath: taking
 // another would hide the operator's mistake.
 func mistaken(err error) bool {
-	return errors.Is(err, packetio.ErrLinkDown) || errors.As(err, new(netlink.LinkNotFoundError))
+	return errors.Is(err, packetio.ErrLinkDown) || errors.As(err, new(netlink.LinkNotFoundError)) || errors.As(err, new(ownAddressError))
 }
 
 func reason(c *config.Config, refused []error) string {
@@ -118,7 +118,7 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	if err := d.openSockets([2]string{inside, outside}, readers(c), table); err != nil {
 		return nil, err
 	}
-	if err := checkInternal(c, table); err != nil {
+	if err := checkInternal(c, own(table.Snapshot().Link(nexthop.Inside).Address)); err != nil {
 		return nil, err
 	}
 	for _, side := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
@@ -135,16 +135,18 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 
 // checkInternal refuses an internal frontend with the gateway's own inside address:
 // probes leave from that, and their answers would be taken for hairpin flows.
-func checkInternal(c *config.Config, table *nexthop.Table) error {
-	inside := table.Snapshot().Link(nexthop.Inside)
+func checkInternal(c *config.Config, inside netip.Addr) error {
 	for i, f := range c.FrontendIPConfigurations {
-		if f.Internal() && packet.AddrFrom(f.PrivateIPAddress) == inside.Address {
-			return fmt.Errorf("frontendIPConfigurations[%d].privateIPAddress: %v is the gateway's own address on %s; choose a free one",
-				i, f.PrivateIPAddress, inside.Name)
+		if f.Internal() && f.PrivateIPAddress == inside {
+			return ownAddressError{fmt.Errorf("frontendIPConfigurations[%d].privateIPAddress: %v is the gateway's own address on %s; choose a free one",
+				i, f.PrivateIPAddress, c.Gateway.Inside.Name)}
 		}
 	}
 	return nil
 }
+
+// ownAddressError is a mistake on every datapath.
+type ownAddressError struct{ error }
 
 // own is an address of the gateway's; the zero Addr where it has none.
 func own(a packet.Addr) netip.Addr {

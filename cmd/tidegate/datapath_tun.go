@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"tidegate/config"
 	"tidegate/gateway"
 	"tidegate/nexthop"
+	"tidegate/packet"
 	"tidegate/packetio"
 )
 
@@ -17,6 +21,9 @@ import (
 func openTUNPath(c *config.Config, _ *plan, log *slog.Logger) (_ *datapath, err error) {
 	if rule := floatingRule(c); rule != "" {
 		return nil, fmt.Errorf("rule %s has enableFloatingIP, which hands frames to a backend by its link-layer address; use datapath packet", rule)
+	}
+	if err := checkInternal(c, addressOf(c.Gateway.Inside.Name)); err != nil {
+		return nil, err
 	}
 	d := &datapath{name: config.DatapathTUN, source: func() netip.Addr { return addressOf(c.Gateway.Inside.Name) }}
 	defer d.onError(&err)
@@ -27,6 +34,8 @@ func openTUNPath(c *config.Config, _ *plan, log *slog.Logger) (_ *datapath, err 
 	if err := queues[0].Plain(); err != nil {
 		log.Warn("the TUN device has no offloads here: each TCP segment crosses by itself", "cause", err)
 	}
+	router := gateway.NewTunnelRouter()
+	d.run = append(d.run, followLinks(c, router))
 	for i, q := range queues {
 		d.add(q.Close)
 		d.queues = append(d.queues, q)
@@ -34,9 +43,9 @@ func openTUNPath(c *config.Config, _ *plan, log *slog.Logger) (_ *datapath, err 
 		if i == 0 {
 			// A queue of its own for control would be given packets that nobody reads.
 			w = &sharedWriter{Writer: q}
-			d.control = tunnelPort(w)
+			d.control = tunnelPort(w, router)
 		}
-		port := tunnelPort(w)
+		port := tunnelPort(w, router)
 		port.Reader = q
 		d.workers = append(d.workers, port)
 	}
@@ -58,9 +67,36 @@ func floatingRule(c *config.Config) string {
 	return ""
 }
 
-func tunnelPort(w gateway.Writer) gateway.Port {
-	return gateway.Port{
-		Writers: [2]gateway.Writer{w, w}, Router: gateway.NewTunnelRouter(maxPacket), Side: nexthop.Outside, Tunnel: true,
+func tunnelPort(w gateway.Writer, r *gateway.TunnelRouter) gateway.Port {
+	return gateway.Port{Writers: [2]gateway.Writer{w, w}, Router: r, Side: nexthop.Outside, Tunnel: true}
+}
+
+// linkEvery is how often the links behind the tunnel are looked at. Who changes an MTU
+// does not expect it to be known at once.
+const linkEvery = 2 * time.Second
+
+// followLinks tells the router of the interfaces that the kernel routes by, as far as
+// the configuration names them.
+func followLinks(c *config.Config, r *gateway.TunnelRouter) func(context.Context) error {
+	look := func() {
+		for side, name := range [2]string{c.Gateway.Inside.Name, c.Gateway.Outside.Name} {
+			if i, err := net.InterfaceByName(name); name != "" && err == nil {
+				r.SetLink(nexthop.Side(side), packet.AddrFrom(addressOf(name)), i.MTU)
+			}
+		}
+	}
+	look()
+	return func(ctx context.Context) error {
+		ticker := time.NewTicker(linkEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+				look()
+			}
+		}
 	}
 }
 
@@ -76,7 +112,3 @@ func (s *sharedWriter) WriteBatch(frames [][]byte) (int, error) {
 	defer s.mu.Unlock()
 	return s.Writer.WriteBatch(frames)
 }
-
-// maxPacket is the largest IPv4 packet: behind a tunnel the kernel, which routes
-// on, knows the next link's MTU.
-const maxPacket = 65535

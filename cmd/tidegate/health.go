@@ -35,13 +35,19 @@ func (c *checks) replace(p *plan) error {
 	return err
 }
 
+// settled says whether every backend has been asked, and the gateway has drawn its
+// conclusions.
+func (c *checks) settled() bool {
+	return !slices.ContainsFunc(c.Status(), func(s probe.Status) bool { return !s.Known }) && c.gateway.Settled()
+}
+
 const settleEvery = 5 * time.Millisecond
 
 // settle waits until every backend has been asked once, or for limit at most.
 func (c *checks) settle(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for ctx.Err() == nil && slices.ContainsFunc(c.Status(), func(s probe.Status) bool { return !s.Known }) {
+	for ctx.Err() == nil && !c.settled() {
 		select {
 		case <-ctx.Done():
 		case <-time.After(settleEvery):

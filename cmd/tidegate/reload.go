@@ -41,12 +41,15 @@ func (s *service) reload() error {
 		return errRestart
 	}
 	p := newPlan(c)
+	if err := s.checks.replace(p); err != nil {
+		return err
+	}
 	s.gateway.SetMembers(&p.nat)
 	for _, pool := range p.pools {
 		s.gateway.SetBackends(pool.Name, pool.Backends)
 	}
 	s.config = c
-	return s.checks.replace(p)
+	return nil
 }
 
 // sameButBackends says whether two configurations differ in the backends of

@@ -75,7 +75,7 @@ func run(ctx context.Context, file string, c *config.Config, log *slog.Logger) (
 		return err
 	}
 	taken.add(s.path.close)
-	defer func() { err = errors.Join(err, s.path.unguard(s.ready.Load(), err)) }()
+	defer func() { err = errors.Join(err, s.path.unguard(s.running.Load(), err)) }()
 	log.Info("datapath chosen", "datapath", s.path.name, "why", s.path.why)
 	if s.gateway, err = newGateway(c, s.plan, s.path, log); err != nil {
 		return err

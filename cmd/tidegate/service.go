@@ -28,6 +28,7 @@ type service struct {
 	checks  *checks
 	file    string // of the configuration
 	ready   atomic.Bool
+	running atomic.Bool // packets may have been forwarded
 
 	reloaded atomic.Bool // the last attempt to read the configuration succeeded
 	log      *slog.Logger
@@ -35,6 +36,8 @@ type service struct {
 
 // serve runs all parts until ctx is done or one of them fails.
 func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-chan os.Signal) error {
+	s.running.Store(true)
+	s.reloaded.Store(true)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.server().Serve(ctx, listeners) })
@@ -42,7 +45,6 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 		group.Go(func() error { return run(ctx) })
 	}
 	group.Go(func() error { return s.checks.Run(ctx) })
-	s.reloaded.Store(true)
 	s.checks.settle(ctx, settleLimit)
 	if ctx.Err() == nil {
 		s.announce()
@@ -59,7 +61,7 @@ func (s *service) serve(ctx context.Context, listeners []net.Listener, hup <-cha
 
 // settleLimit is how long the first word of the probes is waited for: backends that
 // nobody has asked get no flows.
-const settleLimit = time.Second
+const settleLimit = 2 * time.Second
 
 // announce says, whatever the log level is, that packets flow.
 func (s *service) announce() {

@@ -100,13 +100,17 @@ func (p *plan) numberRules(c *config.Config) {
 	for _, o := range c.Outbounds() {
 		if o.Implied { // an outbound rule as good as any, with the name of the one that implies it
 			p.implied = append(p.implied, uint16(len(p.rules)))
-			p.number(o.Name, gateway.OutboundRule, o.IdleTimer)
+			p.append(o.Name, gateway.OutboundRule, o.IdleTimer)
 		}
 	}
 }
 
 func (p *plan) number(name string, section gateway.RuleType, t config.IdleTimer) *gateway.Rule {
 	p.numbers[ruleKey{section, name}] = uint16(len(p.rules))
+	return p.append(name, section, t)
+}
+
+func (p *plan) append(name string, section gateway.RuleType, t config.IdleTimer) *gateway.Rule {
 	p.rules = append(p.rules, gateway.Rule{
 		Name: name, Type: section, Idle: t.Idle(), Reset: t.EnableTCPReset, Late: t.LateReset(), Ask: t.KeepaliveBeforeReset,
 	})

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,27 +21,52 @@ const resolveTimeout = 4 * time.Second
 const knownNeighbour = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY |
 	netlink.NUD_PROBE | netlink.NUD_PERMANENT | netlink.NUD_NOARP
 
-// Inject sends a whole Ethernet frame by the host's interface, past the host's
-// own IP stack.
-func (h *Host) Inject(iface string, frame []byte) error {
+// An Injector sends whole Ethernet frames by one interface, past the host's own IP
+// stack. It is a socket that belongs to the caller. For one goroutine at a time.
+type Injector struct {
+	conn  *packet.Conn
+	to    *packet.Addr
+	where string // for errors
+}
+
+// Injector opens an Injector for one of the host's interfaces.
+func (h *Host) Injector(iface string) (*Injector, error) {
+	i := &Injector{where: iface + " of " + h.Name}
 	err := h.inside(func() error {
 		ifi, err := net.InterfaceByName(iface)
 		if err != nil {
 			return err
 		}
 		const receiveNothing = 0
-		conn, err := packet.Listen(ifi, packet.Raw, receiveNothing, nil)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		_, err = conn.WriteTo(frame, &packet.Addr{HardwareAddr: ifi.HardwareAddr})
+		i.to = &packet.Addr{HardwareAddr: ifi.HardwareAddr}
+		i.conn, err = packet.Listen(ifi, packet.Raw, receiveNothing, nil)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("lab: inject %d bytes into %s of %s: %w", len(frame), iface, h.Name, err)
+		return nil, fmt.Errorf("lab: open injector into %s: %w", i.where, err)
+	}
+	return i, nil
+}
+
+// Send sends one frame, as it is: 14 bytes and more, and no more than the
+// interface takes.
+func (i *Injector) Send(frame []byte) error {
+	if _, err := i.conn.WriteTo(frame, i.to); err != nil {
+		return fmt.Errorf("lab: inject %d bytes into %s: %w", len(frame), i.where, err)
 	}
 	return nil
+}
+
+// Close closes the socket.
+func (i *Injector) Close() error { return i.conn.Close() }
+
+// Inject sends one frame with an Injector of its own.
+func (h *Host) Inject(iface string, frame []byte) error {
+	i, err := h.Injector(iface)
+	if err != nil {
+		return err
+	}
+	return errors.Join(i.Send(frame), i.Close())
 }
 
 // TCPFrame builds the frame of a TCP segment to be sent by the host's interface,

@@ -124,6 +124,12 @@ func (h *Host) SetDown(iface string) error {
 	return h.setLink("set down", iface, netlink.LinkSetDown)
 }
 
+// SetMTU sets how many bytes a packet may have on an interface, its IP header
+// included. The cable's other end keeps its own.
+func (h *Host) SetMTU(iface string, mtu int) error {
+	return h.setLink("set MTU", iface, func(link netlink.Link) error { return netlink.LinkSetMTU(link, mtu) })
+}
+
 // setLink changes an interface inside the namespace.
 func (h *Host) setLink(op, iface string, change func(netlink.Link) error) error {
 	err := h.inside(func() error {
