@@ -262,8 +262,11 @@ func (t *Table) become(slot uint32, s State) {
 func (t *Table) Extend(r Ref, end uint32) {
 	me, peer := t.half(r), t.half(r^1)
 	edge := peer.maxAck + window(peer, me)
-	if r.Direction() == Original && t.oneWay(r.slot()) {
+	switch {
+	case r.Direction() == Original && t.oneWay(r.slot()):
 		edge = me.maxEnd + farthest
+	case peer.meta&acked == 0: // as for a whole segment: see inWindow
+		edge = me.maxEnd + window(peer, me)
 	}
 	if after(end, me.maxEnd) && !after(end, edge) {
 		me.maxEnd = end

@@ -39,6 +39,9 @@ func (w *worker) other(frame []byte, now int64) (Verdict, nexthop.Side) {
 	if v != Forwarded {
 		return v, from
 	}
+	if !w.layout.detach(frame, p) {
+		return DropTooBig, from // turn the receive offload of that protocol off
+	}
 	out := sideOf(from == nexthop.Outside || w.policy.InstanceAt(p.Dst) != nil)
 	hop, v := w.way(frame, dst, from, out, now)
 	if v.Drop() {

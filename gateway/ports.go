@@ -58,6 +58,7 @@ const (
 	vnetGSOType   = 1
 	vnetGSOSize   = 4
 	vnetCsumStart = 6
+	vnetCsumAt    = 8
 
 	vnetNeedsCsum = 1
 )
@@ -68,6 +69,24 @@ func (l layout) partial(frame []byte, p *packet.Parsed) bool {
 		return false
 	}
 	return int(binary.NativeEndian.Uint16(frame[vnetCsumStart:])) == l.Link+p.L4
+}
+
+// detach makes a packet independent of the device that it will leave by, which may
+// know nothing of its protocol: a checksum left to it is finished. false: it is a
+// super-packet, which only a device that knows the protocol takes apart.
+func (l layout) detach(frame []byte, p *packet.Parsed) bool {
+	switch {
+	case l.Vnet == 0:
+		return true
+	case frame[vnetGSOType] != 0:
+		return false
+	case frame[vnetFlags]&vnetNeedsCsum == 0:
+		return true
+	}
+	start := int(binary.NativeEndian.Uint16(frame[vnetCsumStart:])) - l.Link
+	at := start + int(binary.NativeEndian.Uint16(frame[vnetCsumAt:]))
+	clear(frame[:l.Vnet])
+	return packet.FinishChecksum(frame[l.headroom:], p, start, at)
 }
 
 // segments returns how many packets on the wire the frame becomes, and the

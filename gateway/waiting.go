@@ -95,7 +95,11 @@ func (c *control) retry(f *waitingFrame) Verdict {
 	switch {
 	case status == nexthop.Resolved:
 		copy(f.frame[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
-		c.frames[f.side] = append(c.frames[f.side], c.fitting(f.frame, hop.MTU)...)
+		frames := c.fitting(f.frame, hop.MTU)
+		if len(frames) == 0 {
+			return DropTooBig // its sender learns by the next one
+		}
+		c.frames[f.side] = append(c.frames[f.side], frames...)
 	case status == nexthop.Unresolved && c.now() >= f.until:
 		return DropUnresolved
 	}
@@ -103,7 +107,7 @@ func (c *control) retry(f *waitingFrame) Verdict {
 }
 
 // fitting returns a translated frame as its link takes it, whose MTU was not known
-// when it began to wait.
+// when it began to wait; nothing if the link does not take it.
 func (c *control) fitting(frame []byte, mtu int) [][]byte {
 	var p packet.Parsed
 	b := frame[c.layout.headroom:]
@@ -111,8 +115,12 @@ func (c *control) fitting(frame []byte, mtu int) [][]byte {
 		return nil // can't be: it was decoded when it came
 	}
 	packet.ClampMSS(b, &p, mtu, c.layout.partial(frame, &p))
-	if wires, largest := c.layout.segments(frame, &p); largest > mtu && wires == 1 && !p.DF {
-		return c.layout.pieces(frame, &p, mtu)
+	wires, largest := c.layout.segments(frame, &p)
+	switch {
+	case largest <= mtu:
+		return [][]byte{frame}
+	case wires > 1 || p.DF:
+		return nil
 	}
-	return [][]byte{frame}
+	return c.layout.pieces(frame, &p, mtu)
 }
