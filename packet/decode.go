@@ -142,9 +142,13 @@ const (
 )
 
 func sourceRouted(opts []byte) bool {
-	for n := option(opts); n > 0; n = option(opts) {
+	for len(opts) > 0 {
 		if opts[0] == looseSourceRoute || opts[0] == strictSourceRoute {
-			return true
+			return true // even one that is cut off
+		}
+		n := option(opts)
+		if n == 0 {
+			return false
 		}
 		opts = opts[n:]
 	}

@@ -138,7 +138,7 @@ func wantICMP(want *packet.Parsed, b []byte) {
 		want.Kind, want.SrcPort = packet.KindEchoRequest, icmp.Id
 	case layers.ICMPv4TypeEchoReply:
 		want.Kind, want.DstPort = packet.KindEchoReply, icmp.Id
-	case layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4TypeSourceQuench,
+	case layers.ICMPv4TypeDestinationUnreachable,
 		layers.ICMPv4TypeTimeExceeded, layers.ICMPv4TypeParameterProblem:
 		want.Kind = packet.KindICMPError
 	}
