@@ -72,8 +72,8 @@ func TestUDPLite(t *testing.T) {
 	onEach(t, settings{rules: everyWay}, func(r *rig) {
 		for _, coverage := range []int{0, 8, 12} { // bytes; 0 for all
 			own, world := r.lite(r.Hosts[2], coverage), r.lite(r.Servers[0], coverage)
-			r.passLite(own, world, r.Servers[0].Addr.String(), third)
-			r.passLite(world, own, third, r.Servers[0].Addr.String())
+			r.passLite(own, world, litePort+coverage, r.Servers[0].Addr.String(), third)
+			r.passLite(world, own, litePort+coverage, third, r.Servers[0].Addr.String())
 			r.check(own.Close())
 			r.check(world.Close())
 		}
@@ -81,6 +81,8 @@ func TestUDPLite(t *testing.T) {
 	})
 }
 
+// litePort is the port for coverage 0, and those for others are above it: a program
+// that another test is just starting may hold the last socket a moment longer.
 const litePort = 7
 
 // Of linux/udp.h.
@@ -97,7 +99,7 @@ func (r *rig) lite(h *lab.Host, coverage int) net.PacketConn {
 		}
 		file := os.NewFile(uintptr(fd), "udplite")
 		defer file.Close()
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: litePort}); err != nil {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: litePort + coverage}); err != nil {
 			return err
 		}
 		if err := unix.SetsockoptInt(fd, solUDPLite, sendCoverage, coverage); err != nil {
@@ -109,8 +111,8 @@ func (r *rig) lite(h *lab.Host, coverage int) net.PacketConn {
 	return conn
 }
 
-func (r *rig) passLite(from, to net.PacketConn, dst, seen string) {
+func (r *rig) passLite(from, to net.PacketConn, port int, dst, seen string) {
 	r.Helper()
-	must(from.WriteTo([]byte(line), &net.UDPAddr{IP: net.ParseIP(dst), Port: litePort}))(r)
+	must(from.WriteTo([]byte(line), &net.UDPAddr{IP: net.ParseIP(dst), Port: port}))(r)
 	r.wantReceived(to, "UDP-Lite", line, seen)
 }
