@@ -1,13 +1,11 @@
 package e2e
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // refusals are starts that can't succeed: each ends with a status and with these
@@ -108,12 +106,6 @@ func containsOne(s string, of []string) bool {
 
 func takePort(r *rig) {
 	listener, err := r.Gateway.Listen("tcp4", loopback)
-	// A program that another test is just starting holds the last one's socket until
-	// it has replaced this process's image.
-	for deadline := time.Now().Add(2 * time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-		listener, err = r.Gateway.Listen("tcp4", loopback)
-	}
 	r.check(err)
 	r.Cleanup(func() { listener.Close() })
 }

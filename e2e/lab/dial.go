@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	config := net.ListenConfig{KeepAlive: -1}
 	config.SetMultipathTCP(false) // so that what it accepts is plain TCP all through
 	var listener net.Listener
-	err := h.inside(func() (err error) {
+	err := h.bind(func() (err error) {
 		listener, err = config.Listen(context.Background(), network, address)
 		return err
 	})
@@ -61,11 +62,25 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	return listener, nil
 }
 
+// held is how long a port may be in use that nobody uses any more: a program that is
+// being started holds all sockets of this process until it has replaced its image.
+const held = 2 * time.Second
+
+// bind opens a socket, and waits for its port if that is in use.
+func (h *Host) bind(open func() error) error {
+	err := h.inside(open)
+	for deadline := time.Now().Add(held); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+		err = h.inside(open)
+	}
+	return err
+}
+
 // ListenPacket opens an unconnected datagram or raw socket on the host: "udp4",
 // "ip4:icmp". It belongs to the caller.
 func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	var conn net.PacketConn
-	err := h.inside(func() (err error) {
+	err := h.bind(func() (err error) {
 		conn, err = net.ListenPacket(network, address)
 		return err
 	})
