@@ -127,13 +127,12 @@ func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
 // the flows, if there is anything to end.
 func (c *control) rebalance() error {
 	moved, drained := make(backendSet), make(backendSet)
-	for stale := c.staleChoices(); len(stale) > 0; stale = c.staleChoices() {
-		for _, p := range stale {
-			if lost := c.choose(p); len(lost) > 0 && c.hasUDP(p) {
-				moved.add(p, maps.Keys(lost))
-			}
+	for _, p := range c.staleChoices() { // what comes meanwhile is for the next time: a sweep is due in between
+		if lost := c.choose(p); len(lost) > 0 && c.hasUDP(p) {
+			moved.add(p, maps.Keys(lost))
 		}
 	}
+	c.balance.chosen()
 	for _, d := range c.overdue() {
 		drained.add(d.pool, slices.Values([]packet.Addr{d.backend}))
 	}
@@ -176,6 +175,13 @@ func (c *control) staleChoices() (all []*nat.Pool) {
 	all, b.stale = b.stale, nil
 	b.busy = len(all) > 0
 	return all
+}
+
+// chosen notes that the choices that were stale are made.
+func (b *balance) chosen() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = false
 }
 
 // Settled says whether all that was told of backends is in force.
