@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The sides of the gateway.
@@ -42,6 +43,20 @@ type Explanation struct {
 	IdleTimeoutSeconds float64 `json:"idleTimeoutSeconds,omitempty" doc:"How long the flow may be silent, established if it is TCP; absent for icmp, which has timers.icmp"`
 	TCPReset           bool    `json:"tcpReset" doc:"Both ends get a RST after that"`
 	Flow               *Flow   `json:"flow,omitempty" doc:"The one that has the tuple"`
+
+	RulePosition string    `json:"rulePosition,omitempty" doc:"Where the configuration has the rule: tidegate.yaml:23"`
+	Dead         *DeadFlow `json:"dead,omitempty" doc:"The last flow that had the tuple in one of its directions and has ended; of the last 10,000"`
+}
+
+// DeadFlow is how a flow ended.
+type DeadFlow struct {
+	Flow         Flow      `json:"flow" doc:"As it was at its end"`
+	Ended        time.Time `json:"ended"`
+	Reason       string    `json:"reason" enum:"fin,rst,idle,killed,backend-down,rule-removed,drained,half-open"`
+	Timer        string    `json:"timer,omitempty" doc:"The timer that ran out: idleTimeoutInMinutes of the rule, timers.tcpHalfOpen, ..."`
+	TimerSeconds float64   `json:"timerSeconds,omitempty" doc:"Its setting then"`
+	Resets       []string  `json:"resets" nullable:"false" doc:"What was sent to whom, a sentence each"`
+	Message      string    `json:"message" doc:"All of it in one sentence"`
 }
 
 // Tuple is the endpoints of a packet; for ICMP the port of the end that asks is the

@@ -12,8 +12,16 @@ type Status struct {
 	DatapathReason string       `json:"datapathReason" doc:"Why this one and not another"`
 	Started        time.Time    `json:"started"`
 	UptimeSeconds  float64      `json:"uptimeSeconds"`
+	Config         ConfigStatus `json:"config"`
 	Rules          []RuleStatus `json:"rules" nullable:"false"`
 	Totals         Totals       `json:"totals"`
+}
+
+// ConfigStatus is where the configuration in force comes from.
+type ConfigStatus struct {
+	Source    string    `json:"source" doc:"The file, or api after PUT /v1/config"`
+	Loaded    time.Time `json:"loaded"`
+	LastError string    `json:"lastError,omitempty" doc:"Why the last attempt to change it was rejected; absent if it was not"`
 }
 
 // RuleStatus is one rule and how many flows it has.
@@ -22,7 +30,11 @@ type RuleStatus struct {
 	Type               string  `json:"type" doc:"outboundRule, inboundNatRule, ..."`
 	IdleTimeoutSeconds float64 `json:"idleTimeoutSeconds"`
 	EnableTCPReset     bool    `json:"enableTcpReset"`
-	Flows              int     `json:"flows" doc:"Live and held ones"`
+	Position           string  `json:"position,omitempty" doc:"Where the configuration has it: tidegate.yaml:23"`
+	Removed            bool    `json:"removed,omitempty" doc:"It is no longer in the configuration, but has flows that are about to end"`
+
+	Flows  int            `json:"flows" doc:"Live and held ones"`
+	States map[string]int `json:"states" nullable:"false" doc:"The same by state; states without flows are left out"`
 }
 
 // Totals are counted since the gateway started, but for Flows.

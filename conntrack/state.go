@@ -37,10 +37,11 @@ const (
 	Killed                    // an operator asked for it
 	BackendDown               // its backend takes no more packets of that kind
 	Drained                   // its backend has left the pool, and the drain period is over
+	RuleRemoved               // its rule, or the frontend address it uses, is no longer in the configuration
 	NumReasons
 )
 
-var reasonNames = [NumReasons]string{"idle", "half-open", "fin", "rst", "killed", "backend-down", "drained"}
+var reasonNames = [NumReasons]string{"idle", "half-open", "fin", "rst", "killed", "backend-down", "drained", "rule-removed"}
 
 // String returns the name users see.
 func (r Reason) String() string { return reasonNames[r] }

@@ -193,13 +193,16 @@ func (t *Table) expiry(slot uint32) Reason {
 	return Idle
 }
 
+// forced ends are resets whatever the rule says: it is an operator who wants them.
+var forced = [NumReasons]bool{Killed: true, Drained: true, RuleRemoved: true}
+
 // End takes a flow, which must live, out of the table. An ESTABLISHED TCP flow
-// whose rule resets, or that is killed, leaves a tombstone and wants its RSTs.
+// whose rule resets, or whose end is forced, leaves a tombstone and wants its RSTs.
 func (t *Table) End(r Ref, why Reason, now int64) Ended {
 	slot := r.slot()
 	ended := Ended{Flow: t.Flow(r, now), Reason: why}
 	rule := &t.rules[ended.Rule]
-	ended.Reset = ended.State == Established && !rule.silent && (rule.reset || why == Killed || why == Drained)
+	ended.Reset = ended.State == Established && !rule.silent && (rule.reset || forced[why])
 	t.disarm(slot)
 	t.live--
 	t.counts[ended.Rule][ProtocolIndex(ended.Tuple[0].Proto)][ended.State]--

@@ -68,7 +68,9 @@ func (w *worker) admit(frame []byte, a *conntrack.Admission, chosen packet.Addr,
 		w.counters.Chosen[Choice{a.Rule, chosen}]++
 	}
 	w.counters.Created[a.Rule][conntrack.ProtocolIndex(a.Original.Proto)]++
-	return w.forward(frame, ref, from, now)
+	v := w.forward(frame, ref, from, now)
+	w.journal.created(w.table, ref, now)
+	return v
 }
 
 // evict ends the spent flow whose port is wanted.
@@ -82,5 +84,5 @@ func (w *worker) evict(reply packet.Tuple, now int64) {
 		why = conntrack.Rst
 	}
 	ended := w.table.End(ref, why, now)
-	w.settle(&ended)
+	w.settle(&ended, now)
 }

@@ -86,7 +86,7 @@ func (c *control) expire(buf []conntrack.Ended) (ended []conntrack.Ended, more b
 	ended, more = c.table.Sweep(now, buf)
 	for i := range ended {
 		if !ended[i].Doubtful() {
-			c.settle(&ended[i])
+			c.settle(&ended[i], now)
 		}
 	}
 	return ended, more
@@ -99,7 +99,7 @@ func (c *control) resetAll(ended []conntrack.Ended) error {
 	defer c.sending.Unlock()
 	for i := range ended {
 		e := &ended[i]
-		c.logEnd(e)
+		c.logQuestion(e)
 		for to := conntrack.Original; to <= conntrack.Reply; to++ {
 			if e.Reset {
 				c.reset(e, to)
@@ -189,14 +189,9 @@ func (c *control) countWritten(side nexthop.Side) {
 	c.counters.countOut(side, c.frames[side], c.layout.headroom)
 }
 
-func (c *control) logEnd(e *conntrack.Ended) {
-	if !c.log.Enabled(context.Background(), slog.LevelDebug) {
-		return
+// logQuestion says whom a keepalive was sent to; ends are told by the journal.
+func (c *control) logQuestion(e *conntrack.Ended) {
+	if e.Doubtful() && c.log.Enabled(context.Background(), slog.LevelDebug) {
+		c.log.Debug("flow asked", "rule", c.Rules()[e.Rule].Name, "flow", e.Tuple[0].String(), "client", e.Ask[0], "server", e.Ask[1])
 	}
-	if e.Doubtful() {
-		c.log.Debug("flow asked", "rule", c.rules[e.Rule].Name, "flow", e.Tuple[0].String(), "client", e.Ask[0], "server", e.Ask[1])
-		return
-	}
-	c.log.Debug("flow closed", "rule", c.rules[e.Rule].Name, "reason", e.Reason.String(),
-		"state", e.State.String(), "flow", e.Tuple[0].String(), "reset", e.Reset)
 }

@@ -19,10 +19,11 @@ const (
 	ResetKilled                       // an operator ended the flow
 	ResetExhausted                    // no SNAT port was left for a new flow
 	ResetDrained                      // the backend had left its pool, and the drain period was over
+	ResetRemoved                      // the flow's rule was taken out of the configuration
 	numResetReasons
 )
 
-var resetReasonNames = [numResetReasons]string{"idle", "late", "challenge", "killed", "exhausted", "drained"}
+var resetReasonNames = [numResetReasons]string{"idle", "late", "challenge", "killed", "exhausted", "drained", "rule-removed"}
 
 // String returns the name that metrics use for it.
 func (r ResetReason) String() string { return resetReasonNames[r] }

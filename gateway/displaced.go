@@ -24,6 +24,6 @@ func (g *Gateway) displaced(p *packet.Parsed, ref conntrack.Ref) bool {
 // replace ends the flow of a displaced connection, and has another backend chosen.
 func (w *worker) replace(frame []byte, ref conntrack.Ref, from nexthop.Side, now int64) Verdict {
 	ended := w.table.End(ref, conntrack.BackendDown, now)
-	w.settle(&ended)
+	w.settle(&ended, now)
 	return w.miss(frame, from, now)
 }

@@ -1,29 +1,19 @@
 package gateway
 
 import (
-	"log/slog"
+	"fmt"
 	"time"
 
 	"tidegate/nat"
-	"tidegate/packet"
 )
 
-// reportEvery is how often the log names a member that runs out of ports.
+// reportEvery is how often a member that runs out of ports is named.
 const reportEvery = int64(time.Second)
 
 // shortage is a lease without a port for a flow of that rule.
 type shortage struct {
 	rule  uint16
 	lease *nat.Lease
-}
-
-// shortageReport is what happened since it was last told of.
-type shortageReport struct {
-	rule     string
-	owner    slog.Attr // of the lease: a member, or a frontend for its hairpin flows
-	protocol packet.Protocol
-	towards  nat.Endpoint
-	failed   uint64
 }
 
 // reportExhaustion says who has run out of ports, and towards what.
@@ -33,25 +23,24 @@ func (c *control) reportExhaustion() {
 		return
 	}
 	c.next = now + reportEvery
-	for _, s := range c.shortages() {
-		c.log.Warn("snat exhausted", "rule", s.rule, s.owner, "protocol", s.protocol.String(),
-			"towards", s.towards.String(), "failed", s.failed)
-	}
-}
-
-func (c *control) shortages() (all []shortageReport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for s, n := range c.short {
-		all = append(all, shortageReport{c.rules[s.rule].Name, ownerOf(s.lease), s.lease.Protocol, s.lease.Refused, n})
+		c.journal.note(s.notice(c.rules[s.rule].Name, n), now)
 	}
 	clear(c.short)
-	return all
 }
 
-func ownerOf(l *nat.Lease) slog.Attr {
+// notice tells of n flows without a port.
+func (s shortage) notice(rule string, n uint64) Notice {
+	l := s.lease
+	owner := "Member " + l.Member.String()
 	if l.Member == 0 {
-		return slog.String("frontend", l.Frontend.String())
+		owner = "Frontend " + l.Frontend.String() + " (for flows that stay inside)"
 	}
-	return slog.String("member", l.Member.String())
+	return Notice{
+		Kind: SNATExhausted, Rule: int(s.rule), Backend: l.Member, Protocol: l.Protocol, Towards: l.Refused, Count: n,
+		Message: fmt.Sprintf("%s has no %v port left of the %d that rule %s gives it: %d flows refused, the last towards %v.",
+			owner, l.Protocol, l.Total(), rule, n, l.Refused),
+	}
 }

@@ -45,6 +45,7 @@ type Options struct {
 	MaxFlows int
 	Timers   conntrack.Timers
 	Rules    []Rule          // numbered as in the Policy
+	Names    Names           // of the frontend configurations
 	Policy   *nat.Policy     // the Gateway owns it from now on
 	Pools    []*nat.Pool     // of its load-balancing rules, likewise
 	Workers  []Port          // one goroutine each
@@ -56,7 +57,7 @@ type Options struct {
 
 // Gateway is a running translator. Its methods are safe for concurrent use.
 type Gateway struct {
-	rules   []Rule
+	public  atomic.Pointer[public]
 	now     func() int64
 	log     *slog.Logger
 	changed <-chan struct{}
@@ -66,8 +67,10 @@ type Gateway struct {
 	balance balance
 
 	mu         sync.Mutex // all below; held for one batch, or one slice of a listing
+	rules      []Rule     // replaced as a whole, never changed
 	table      *conntrack.Table
 	policy     *nat.Policy
+	journal    journal
 	waiting    waitingRoom
 	fragments  *fragment.Table
 	counters   Counters
@@ -97,11 +100,13 @@ func New(o Options) (*Gateway, error) {
 		rules: o.Rules, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
 		counters:   newCounters(len(o.Rules)),
 		fragments:  fragment.New(),
+		journal:    newJournal(),
 		short:      make(map[shortage]uint64),
 		resetLimit: newLimit(resetsPerSecond, resetsPerSecond),
 		lateLimit:  newLimit(latePerSecond, latePerSecond),
 		icmpLimit:  [2]limit{newLimit(icmpPerSecond, icmpBurst), newLimit(icmpPerSecond, icmpBurst)},
 	}
+	g.public.Store(&public{o.Rules, o.Names})
 	ends := make([]conntrack.Rule, len(o.Rules))
 	for i, r := range o.Rules {
 		ends[i] = conntrack.Rule{Idle: r.Idle, UDPIdle: r.UDPIdle, Reset: r.Reset, Ask: r.Ask, Silent: r.Silent}
@@ -155,11 +160,13 @@ func (g *Gateway) Close() {
 
 // resetReasons are why a flow that ended for a reason is reset.
 var resetReasons = [conntrack.NumReasons]ResetReason{
-	conntrack.Idle: ResetIdle, conntrack.Killed: ResetKilled, conntrack.Drained: ResetDrained,
+	conntrack.Idle: ResetIdle, conntrack.Killed: ResetKilled, conntrack.Drained: ResetDrained, conntrack.RuleRemoved: ResetRemoved,
 }
 
-// settle gives a flow's port back and counts its end, and the resets it is owed.
-func (g *Gateway) settle(e *conntrack.Ended) {
+// settle gives a flow's port back, and counts and writes down its end and the resets
+// it is owed.
+func (g *Gateway) settle(e *conntrack.Ended, now int64) {
+	g.journal.ended(e, now)
 	if lease := g.policy.Owner(e.Owner); lease != nil {
 		answers := e.Tuple[conntrack.Reply]
 		lease.Release(nat.Endpoint{Addr: answers.Dst, Port: answers.DstPort}, e.Tuple[conntrack.Original].SrcPort)

@@ -28,8 +28,17 @@ type LeaseCounts struct {
 	Opened, Failed uint64
 }
 
-// Rules returns the rules by number. They do not change.
-func (g *Gateway) Rules() []Rule { return g.rules }
+// public is what is asked without the lock.
+type public struct {
+	rules []Rule
+	names Names
+}
+
+// Rules returns the rules by number, those removed included. It is not to be changed.
+func (g *Gateway) Rules() []Rule { return g.public.Load().rules }
+
+// Frontends returns the names of the frontend configurations. It is not to be changed.
+func (g *Gateway) Frontends() Names { return g.public.Load().names }
 
 // Now returns the gateway's clock, in which flows are dated.
 func (g *Gateway) Now() int64 { return g.now() }
@@ -46,7 +55,7 @@ func (g *Gateway) Snapshot() Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := Snapshot{Counters: g.counters.clone(), Flows: g.table.Len(), MaxFlows: g.table.Cap()}
-	for i := range g.rules {
+	for i := range g.counters.Created {
 		s.States = append(s.States, g.table.Counts(uint16(i)))
 	}
 	for _, l := range g.policy.Leases() {
@@ -117,10 +126,11 @@ func (g *Gateway) end(flows []conntrack.Flow, match func(*conntrack.Flow) bool, 
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.now()
 	for _, id := range doomed {
 		if ref, ok := g.table.Find(id); ok {
-			e := g.table.End(ref, why, g.now())
-			g.settle(&e)
+			e := g.table.End(ref, why, now)
+			g.settle(&e, now)
 			ended = append(ended, e)
 		}
 	}

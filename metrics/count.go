@@ -49,7 +49,7 @@ func hasState(p packet.Protocol, s conntrack.State) bool {
 func (c *Collector) countLease(f *families, l *gateway.LeaseCounts) {
 	backend, proto := l.Member.String(), l.Protocol.String()
 	for i, b := range l.Blocks {
-		frontend := c.Frontends.Of(b.Frontend)
+		frontend := c.Gateway.Frontends().Of(b.Frontend)
 		f.allocated.add(float64(b.Count), frontend, backend, proto)
 		f.used.add(float64(b.Used), frontend, backend, proto)
 		f.connections.add(float64(b.Opened), frontend, backend, proto, "successful")

@@ -18,14 +18,13 @@ import (
 	"tidegate/probe"
 )
 
-// Options is everything a Collector is made of. Only Frontends, Drops, Probes and Reloaded may be nil.
+// Options is everything a Collector is made of. Only Drops, Probes and Reloaded may be nil.
 type Options struct {
-	Gateway   *gateway.Gateway
-	Frontends gateway.Names            // names of the frontend configurations; an address without one names itself
-	Datapath  string                   // the one in use
-	Probes    func() []probe.Status    // what is known of each probe's targets
-	Reloaded  func() bool              // whether the last attempt to read the configuration succeeded; nil: it did
-	Drops     func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
+	Gateway  *gateway.Gateway
+	Datapath string                   // the one in use
+	Probes   func() []probe.Status    // what is known of each probe's targets
+	Reloaded func() bool              // whether the last attempt to read the configuration succeeded; nil: it did
+	Drops    func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
 }
 
 // Handler serves a registry of its own: the gateway, the Go runtime, the process.

@@ -103,6 +103,7 @@ func playOn(t *testing.T, o gateway.Options, packets ...[]byte) *gateway.Gateway
 	port := gateway.Port{Writers: [2]gateway.Writer{source, source}, Router: gateway.NewTunnelRouter(), Tunnel: true}
 	worker := port
 	worker.Reader = source
+	o.Names = names
 	o.MaxFlows, o.Control, o.Workers = 1024, port, []gateway.Port{worker}
 	o.Now, o.Log = func() int64 { return int64(time.Hour) }, slog.New(slog.NewTextHandler(io.Discard, nil))
 	o.Timers = conntrack.Timers{HalfOpen: time.Minute, FinHold: time.Minute, ResetHold: time.Minute, ICMP: time.Minute}
@@ -210,7 +211,7 @@ var afterTraffic = map[string]map[string]string{
 
 func TestValues(t *testing.T) {
 	g := play(t, "ssh", traffic()...)
-	o := Options{Gateway: g, Frontends: names, Datapath: "tun",
+	o := Options{Gateway: g, Datapath: "tun",
 		Drops: func() map[string]uint64 { return map[string]uint64{"rx-overflow": 7, "tx-refused": 0} }}
 	samples := scrape(t, o)
 	for metric, values := range afterTraffic {
@@ -231,7 +232,7 @@ func TestKilled(t *testing.T) {
 	if n, err := g.Kill(func(f *conntrack.Flow) bool { return f.Rule == 2 }); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	samples := scrape(t, Options{Gateway: g, Frontends: names})
+	samples := scrape(t, Options{Gateway: g})
 	for metric, values := range map[string]map[string]string{
 		"tidegate_flows_closed_total": {`protocol="tcp",reason="killed",rule="ssh"`: "1"},
 		"tidegate_tcp_resets_sent_total": {
@@ -247,7 +248,7 @@ func TestKilled(t *testing.T) {
 // Rules of different sections may have the same name.
 func TestSameName(t *testing.T) {
 	g := play(t, "egress", traffic()...)
-	got := nonzero(scrape(t, Options{Gateway: g, Frontends: names}), "tidegate_flows_created_total")
+	got := nonzero(scrape(t, Options{Gateway: g}), "tidegate_flows_created_total")
 	want := map[string]string{`protocol="udp",rule="egress"`: "16", `protocol="tcp",rule="egress"`: "1", `protocol="tcp",rule="wide"`: "1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -263,8 +264,8 @@ func TestZeroes(t *testing.T) {
 		`tidegate_flows{protocol="tcp",rule="ssh",state="TIME_WAIT"}`, `tidegate_flows{protocol="icmp",rule="egress",state="ACTIVE"}`,
 		`tidegate_flows_closed_total{protocol="tcp",reason="half-open",rule="wide"}`,
 		`tidegate_tcp_resets_sent_total{reason="challenge",rule="egress",side="server"}`,
-		`tidegate_snat_connections_total{backend="10.0.0.10",frontend="203.0.113.5",protocol="udp",state="failed"}`,
-		`tidegate_snat_ports_used{backend="10.0.0.20",frontend="203.0.113.65",protocol="tcp"}`,
+		`tidegate_snat_connections_total{backend="10.0.0.10",frontend="public",protocol="udp",state="failed"}`,
+		`tidegate_snat_ports_used{backend="10.0.0.20",frontend="block",protocol="tcp"}`,
 		`tidegate_packets_total{direction="out",side="inside"}`, `tidegate_bytes_total{direction="in",side="outside"}`,
 	}
 	var counters gateway.Counters
@@ -291,7 +292,7 @@ func TestZeroes(t *testing.T) {
 // The names and labels are a promise.
 func TestNames(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(NewCollector(Options{Gateway: play(t, "ssh"), Frontends: names, Datapath: "packet"}))
+	r.MustRegister(NewCollector(Options{Gateway: play(t, "ssh"), Datapath: "packet"}))
 	problems, err := testutil.GatherAndLint(r)
 	if err != nil || len(problems) != 0 {
 		t.Errorf("%v, %v", problems, err)

@@ -72,11 +72,11 @@ func (a *account) backend() packet.Addr {
 func (a *account) frontend() string {
 	switch {
 	case a.Known:
-		return a.server.Frontends.Of(externalAddr(&a.Flow))
+		return a.server.Gateway.Frontends().Of(externalAddr(&a.Flow))
 	case a.ToFrontend:
-		return a.server.Frontends.Of(a.Original.Dst)
+		return a.server.Gateway.Frontends().Of(a.Original.Dst)
 	case a.translated():
-		return a.server.Frontends.Of(a.Translated.Src)
+		return a.server.Gateway.Frontends().Of(a.Translated.Src)
 	}
 	return ""
 }

@@ -84,7 +84,7 @@ func newBalancedRig(t *testing.T) *rig {
 	}
 	balanced := gateway.LoadBalancingRule
 	return newRigOf(t, gateway.Options{
-		MaxFlows: 1024, Policy: policy, Pools: []*nat.Pool{web, dns, inner}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		MaxFlows: 1024, Policy: policy, Pools: []*nat.Pool{web, dns, inner}, Names: frontends, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Timers: conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
 		Rules: []gateway.Rule{
 			egressRule: {Name: "egress", Type: gateway.OutboundRule, Idle: testIdle, Reset: true},

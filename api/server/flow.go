@@ -54,7 +54,7 @@ func (s *Server) flow(f *conntrack.Flow) api.Flow {
 		Direction: direction,
 		Rule:      rule.Name,
 		RuleType:  string(rule.Type),
-		Frontend:  s.Frontends.Of(externalAddr(f)),
+		Frontend:  s.Gateway.Frontends().Of(externalAddr(f)),
 
 		Internal: ends.internal,
 		External: ends.external,

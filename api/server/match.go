@@ -22,7 +22,7 @@ func (s *Server) matcher(f api.Filter) *matcher {
 	for _, r := range s.Gateway.Rules() {
 		m.rules = append(m.rules, r.Name == f.Rule)
 	}
-	for addr, name := range s.Frontends {
+	for addr, name := range s.Gateway.Frontends() {
 		m.frontends[addr] = name == f.Frontend
 	}
 	if e, err := api.ParseEndpoints(f.Frontend); err == nil {

@@ -65,7 +65,7 @@ func (s *Server) rowKey(by api.PortsBy, l *gateway.LeaseCounts, frontend packet.
 	row := api.PortRow{Protocol: l.Protocol.String()}
 	switch by {
 	case api.ByFrontend:
-		row.Frontend = s.Frontends.Of(frontend)
+		row.Frontend = s.Gateway.Frontends().Of(frontend)
 	case api.ByRule:
 		row.Rule = s.Gateway.Rules()[l.Rule].Name
 	default:

@@ -134,7 +134,7 @@ func testPolicy(t *testing.T) *nat.Policy {
 func testOptions(t *testing.T) gateway.Options {
 	t.Helper()
 	return gateway.Options{
-		MaxFlows: 1024, Policy: testPolicy(t), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		MaxFlows: 1024, Policy: testPolicy(t), Names: frontends, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Timers: conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
 		Rules: []gateway.Rule{
 			{Name: "egress", Type: gateway.OutboundRule, Idle: testIdle, Reset: true},
@@ -177,11 +177,11 @@ func newRigOf(t *testing.T, o gateway.Options) *rig {
 // start runs the gateway and its API until the test ends.
 func (r *rig) start() {
 	r.options = Options{
-		Gateway: r.gateway, Frontends: frontends, Version: "1.2.3", Datapath: "packet",
+		Gateway: r.gateway, Version: "1.2.3", Datapath: "packet",
 		DatapathReason: "the fastest here", Started: time.Now().Add(-time.Minute), Ready: r.readiness,
 		Drops:   func() map[string]uint64 { return map[string]uint64{"rx-overflow": r.lost.Load()} },
 		Probes:  r.probed,
-		Metrics: metrics.Handler(metrics.Options{Gateway: r.gateway, Frontends: frontends}),
+		Metrics: metrics.Handler(metrics.Options{Gateway: r.gateway}),
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	ctx, cancel := context.WithCancel(context.Background())

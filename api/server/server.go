@@ -27,10 +27,9 @@ import (
 	"tidegate/probe"
 )
 
-// Options is everything a Server is made of. Only Frontends, Drops and Probes may be nil.
+// Options is everything a Server is made of. Only Drops and Probes may be nil.
 type Options struct {
 	Gateway        *gateway.Gateway
-	Frontends      gateway.Names            // names of the frontend configurations; an address without one names itself
 	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason
 	Probes         func() []probe.Status    // what is known of each probe's targets
 	Version        string

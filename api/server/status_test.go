@@ -51,7 +51,7 @@ func TestStatus(t *testing.T) {
 	if drops["not-a-member"] != 1 || drops["rx-overflow"] != 3 || drops["no-flow"] != 0 || len(drops) < 20 {
 		t.Errorf("drops are %v", drops)
 	}
-	if got := slices.Sorted(maps.Keys(resets)); !slices.Equal(got, []string{"challenge", "drained", "exhausted", "idle", "killed", "late"}) {
+	if got := slices.Sorted(maps.Keys(resets)); !slices.Equal(got, []string{"challenge", "drained", "exhausted", "idle", "killed", "late", "rule-removed"}) {
 		t.Errorf("reasons for resets are %v", got)
 	}
 }

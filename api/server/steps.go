@@ -57,7 +57,7 @@ func (a *account) address() string {
 		source = "a backend"
 	}
 	if a.ToFrontend {
-		destination = fmt.Sprintf("an address of frontend %s", a.server.Frontends.Of(a.Original.Dst))
+		destination = fmt.Sprintf("an address of frontend %s", a.server.Gateway.Frontends().Of(a.Original.Dst))
 	}
 	return fmt.Sprintf("%v is %s, %v is %s.", a.Original.Src, source, a.Original.Dst, destination)
 }

@@ -104,7 +104,7 @@ func newGateway(c *config.Config, p *plan, path *datapath, log *slog.Logger) (*g
 	}
 	start := time.Now()
 	return gateway.New(gateway.Options{
-		MaxFlows: c.Gateway.MaxFlows, Timers: p.timers, Rules: p.rules, Policy: policy, Pools: p.pools,
+		MaxFlows: c.Gateway.MaxFlows, Timers: p.timers, Rules: p.rules, Names: p.names, Policy: policy, Pools: p.pools,
 		Workers: path.workers, Control: path.control, Changed: path.changed,
 		Now: func() int64 { return int64(time.Since(start)) }, Log: log,
 	})

@@ -73,7 +73,7 @@ func (s *service) announce() {
 
 func (s *service) server() *server.Server {
 	return server.New(server.Options{
-		Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.Status, Version: version,
+		Gateway: s.gateway, Drops: s.path.drops, Probes: s.checks.Status, Version: version,
 		Datapath: string(s.path.name), DatapathReason: s.path.why, Started: time.Now(),
 		Ready: func() error {
 			if !s.ready.Load() {
@@ -82,7 +82,7 @@ func (s *service) server() *server.Server {
 			return nil
 		},
 		Metrics: metrics.Handler(metrics.Options{
-			Gateway: s.gateway, Frontends: s.plan.names, Drops: s.path.drops, Probes: s.checks.Status, Datapath: string(s.path.name),
+			Gateway: s.gateway, Drops: s.path.drops, Probes: s.checks.Status, Datapath: string(s.path.name),
 			Reloaded: s.reloaded.Load,
 		}),
 		Log: s.log,
