@@ -223,6 +223,14 @@ func (t *Table) bury(slot, ms uint32) {
 	t.push(&t.graves, slot)
 }
 
+// Rearm has the flow looked at when its time is up by the timers in force, unless its
+// ends are being asked whether they live: that goes on.
+func (t *Table) Rearm(r Ref) {
+	if slot := r.slot(); t.sides[slot].asked == 0 {
+		t.rearm(slot)
+	}
+}
+
 // rearm puts the flow where its timeout, counted from its last packet, has it.
 func (t *Table) rearm(slot uint32) {
 	t.sides[slot].asked = 0

@@ -70,17 +70,25 @@ func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
 		t.Close()
 		return nil, err
 	}
+	t.SetRules(timers, rules)
+	return t, nil
+}
+
+// SetRules replaces the timers and what rules say, under the numbers that they have; of
+// those there are never fewer than before. Flows go by it from now on, but for when
+// they are looked at next: Rearm those whose time has become shorter.
+func (t *Table) SetRules(timers Timers, rules []Rule) {
 	t.timers[SynSent] = millis(timers.HalfOpen)
 	t.timers[SynReceived] = millis(timers.HalfOpen)
 	t.timers[TimeWait] = millis(timers.FinHold)
 	t.timers[Closed] = millis(timers.ResetHold)
 	t.icmp = millis(timers.ICMP)
 	t.outboundOnly = timers.UDPOutboundOnly
+	t.rules = t.rules[:0]
 	for _, r := range rules {
 		t.rules = append(t.rules, timesOf(r))
 	}
-	t.counts = make([]Counts, len(rules))
-	return t, nil
+	t.counts = append(t.counts, make([]Counts, len(rules)-len(t.counts))...)
 }
 
 func timesOf(r Rule) ruleTimes {

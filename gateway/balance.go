@@ -16,24 +16,24 @@ import (
 // probes and operators say is noted at once, and carried out by the control
 // goroutine: for all that has come in together, at once.
 //
-//	[I] immutable   [B] under mu   [C] control goroutine
+//	[I] immutable   [B] under mu
 type balance struct {
-	pools []*nat.Pool // [I]; their Backends [B]
-
 	mu     sync.Mutex
+	pools  []*nat.Pool     // [B]
 	up     map[probed]bool // [B] what a probe has found last; absent: nothing yet
 	stale  []*nat.Pool     // [B] whose choice has to be made again
 	busy   bool            // [B] those that were stale are being made
 	drains []drain         // [B]
 	wake   chan struct{}   // [I] capacity 1: an operator has changed something
 
-	made map[*nat.Pool]spreading // [C]
+	made map[*nat.Pool]*spreading // [B]
 }
 
 // spreading is what a pool's table was made of.
 type spreading struct {
 	taking  []packet.Addr
 	members int
+	unseen  bool // by the control goroutine, which moves the UDP flows of who takes no more
 }
 
 // probed is a backend as a probe sees it.
@@ -52,7 +52,7 @@ type drain struct {
 func newBalance(pools []*nat.Pool) balance {
 	return balance{
 		pools: pools, up: make(map[probed]bool), wake: make(chan struct{}, 1), stale: slices.Clone(pools),
-		made: make(map[*nat.Pool]spreading),
+		made: make(map[*nat.Pool]*spreading),
 	}
 }
 
@@ -81,45 +81,6 @@ func (b *balance) outdate(p *nat.Pool) {
 	if !slices.Contains(b.stale, p) {
 		b.stale = append(b.stale, p)
 	}
-}
-
-// SetBackends replaces the backends of the pools with that name. Flows of those
-// that leave, and TCP flows of those that are set down, go on; if the pool has a
-// drain period they are reset when it is over, unless the backend is back by then.
-func (g *Gateway) SetBackends(pool string, backends []nat.Backend) {
-	b, now := &g.balance, g.now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range b.pools {
-		if p.Name == pool {
-			b.replace(p, backends, now)
-		}
-	}
-	select {
-	case b.wake <- struct{}{}:
-	default: // it is about to look
-	}
-}
-
-// SetMembers replaces the addresses that are in pools by those of the rules, whose
-// numbers and pools are the ones of before. One goroutine at a time may call it.
-func (g *Gateway) SetMembers(r *nat.Rules) {
-	m := g.policy.Membership(r) // beside packets, which only read the same
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.policy.Adopt(m)
-}
-
-func (b *balance) replace(p *nat.Pool, backends []nat.Backend, now int64) {
-	before := p.Backends
-	p.Replace(backends)
-	b.outdate(p)
-	for _, old := range before {
-		if p.Drain > 0 && old.Admin != nat.AdminDown && !p.Has(old.Addr) {
-			b.drains = append(b.drains, drain{p, old.Addr, now + int64(p.Drain)})
-		}
-	}
-	b.drains = slices.DeleteFunc(b.drains, func(d drain) bool { return d.pool == p && p.Has(d.backend) })
 }
 
 // rebalance makes the choices again that are stale, moves UDP flows away from
@@ -195,22 +156,22 @@ func (g *Gateway) Settled() bool {
 // choose spreads a pool's new flows over the backends that take them now, and returns
 // those that have gone down. The table is made without the lock that packets wait for.
 func (c *control) choose(p *nat.Pool) (lost map[packet.Addr]bool) {
-	now, members, lost := c.look(p)
-	before, known := c.balance.made[p]
-	if known && before.members == members && slices.Equal(before.taking, now) {
+	taking, members, lost := c.look(p)
+	stale, unseen := c.balance.unspread(p, taking, members)
+	if stale {
+		c.spread(p, nat.NewMaglev(taking, members))
+	}
+	if !unseen {
 		return nil
 	}
-	m := nat.NewMaglev(now, members)
-	c.spread(p, m)
-	c.balance.made[p] = spreading{now, members}
 	return lost
 }
 
 // look returns who takes new flows, out of how many, and who does not because its
 // probe or an operator says so. Whoever has left the pool, or was not asked yet since it
 // came back, is no lost one: its flows go on, those of UDP too.
-func (c *control) look(p *nat.Pool) (taking []packet.Addr, members int, lost map[packet.Addr]bool) {
-	b := &c.balance
+func (g *Gateway) look(p *nat.Pool) (taking []packet.Addr, members int, lost map[packet.Addr]bool) {
+	b := &g.balance
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taking = p.Eligible(func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] })
@@ -223,6 +184,20 @@ func (c *control) look(p *nat.Pool) (taking []packet.Addr, members int, lost map
 		}
 	}
 	return taking, len(p.Backends), lost
+}
+
+// unspread says whether the pool's table has to be made anew, which it notes, and
+// whether the one there is was not looked at yet.
+func (b *balance) unspread(p *nat.Pool, taking []packet.Addr, members int) (stale, unseen bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	made := b.made[p]
+	if made != nil && made.members == members && slices.Equal(made.taking, taking) {
+		unseen, made.unseen = made.unseen, false
+		return false, unseen
+	}
+	b.made[p] = &spreading{taking: taking, members: members}
+	return true, true
 }
 
 func (c *control) spread(p *nat.Pool, m *nat.Maglev) {

@@ -15,9 +15,15 @@ import (
 // TestBalanceWhileRunning has probes, operators and viewers all at it while packets
 // flow. What they agree on in the end is what the next packets find.
 func TestBalanceWhileRunning(t *testing.T) {
+	var plan Change
 	w := newWorld(t, func(o *Options) {
-		siteChange(t, o, []func(*siteOptions){func(s *siteOptions) { s.pool.Drain = time.Millisecond }})
+		s := siteChange(t, o, []func(*siteOptions){func(s *siteOptions) { s.pool.Drain = time.Millisecond }})
+		plan = s.plan()
 	})
+	setBackends := func(backends []nat.Backend) {
+		plan = plan.withBackends("vms", backends)
+		replace(t, w.Gateway, plan)
+	}
 	var all sync.WaitGroup
 	often := func(f func(i uint32)) {
 		all.Go(func() {
@@ -32,7 +38,7 @@ func TestBalanceWhileRunning(t *testing.T) {
 		w.inject(nexthop.Inside, datagram(insideClient, endpoint("10.0.0.4", uint16(i))))
 	})
 	often(func(i uint32) { w.SetHealth("http", memberAddr+packet.Addr(i&1), i&6 != 0) })
-	often(func(i uint32) { w.SetBackends("vms", bothBackends[i%3:]) })
+	often(func(i uint32) { setBackends(bothBackends[i%3:]) })
 	often(func(i uint32) {
 		w.Explain(packettest.Tuple(packet.UDP, stranger, dnsFrontend), nexthop.Outside)
 		w.Explain(packettest.Tuple(packet.TCP, insideClient, "10.0.0.4:443"), nexthop.Inside)
@@ -41,7 +47,7 @@ func TestBalanceWhileRunning(t *testing.T) {
 	often(func(uint32) { w.Backends(); w.Snapshot() })
 	all.Wait()
 
-	w.SetBackends("vms", []nat.Backend{{Addr: memberAddr}, {Addr: otherMember, Admin: nat.AdminDown}})
+	setBackends([]nat.Backend{{Addr: memberAddr}, {Addr: otherMember, Admin: nat.AdminDown}})
 	w.SetHealth("http", memberAddr, true)
 	for deadline := time.Now().Add(10 * time.Second); w.takes(otherMember) || !w.takes(memberAddr); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -46,6 +46,12 @@ type Counters struct {
 	Chosen   map[Choice]uint64 // new flows that went to a load-balancing rule's backend
 }
 
+// grow makes room for more rules. What Snapshot has given away stays as it is.
+func (c *Counters) grow(rules int) {
+	more := newCounters(rules - len(c.Created))
+	c.Created, c.Closed, c.Resets = append(c.Created, more.Created...), append(c.Closed, more.Closed...), append(c.Resets, more.Resets...)
+}
+
 // Choice is a backend as a load-balancing rule has chosen it.
 type Choice struct {
 	Rule    uint16

@@ -20,6 +20,7 @@ import (
 //
 //	10.0.0.10, .11 (pool) ─ inside [ 203.0.113.5, .6 ] outside ─ everything else
 type rig struct {
+	plan Change // what SetBackends changes
 	*Gateway
 	t     testing.TB
 	clock int64

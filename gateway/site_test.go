@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -103,10 +104,53 @@ func newSite(t testing.TB, change ...func(*siteOptions)) *rig {
 	t.Helper()
 	var s siteOptions
 	r := newRig(t, func(o *Options) { s = siteChange(t, o, change) })
+	r.plan = s.plan()
 	if !s.probe {
 		r.health(true, "10.0.0.10", "10.0.0.11")
 	}
 	return r
+}
+
+// plan is what the site was made of, as a Change.
+func (s *siteOptions) plan() Change {
+	return Change{Rules: s.Rules, Names: s.Names, Timers: s.Timers, Policy: s.rules, Pools: s.Pools}
+}
+
+// withBackends is a Change with other backends in the pool of that name. Its pools are
+// all new.
+func (c Change) withBackends(pool string, backends []nat.Backend) Change {
+	fresh := make(map[*nat.Pool]*nat.Pool)
+	c.Pools, c.Policy.Inbound = slices.Clone(c.Pools), slices.Clone(c.Policy.Inbound)
+	for i, was := range c.Pools {
+		p := &nat.Pool{Name: was.Name, Probe: was.Probe, Drain: was.Drain, LastResort: was.LastResort, Rules: was.Rules, Backends: was.Backends}
+		if p.Name == pool {
+			p.Backends = backends
+		}
+		c.Pools[i], fresh[was] = p, p
+	}
+	for i, r := range c.Policy.Inbound {
+		c.Policy.Inbound[i].Pool = fresh[r.Pool]
+	}
+	return c
+}
+
+// replace puts a Change in force.
+func replace(t testing.TB, g *Gateway, c Change) {
+	t.Helper()
+	p, err := g.Prepare(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Adopt(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// SetBackends replaces the backends of a pool.
+func (r *rig) SetBackends(pool string, backends []nat.Backend) {
+	r.t.Helper()
+	r.plan = r.plan.withBackends(pool, backends)
+	replace(r.t, r.Gateway, r.plan)
 }
 
 // oneBackend leaves 10.0.0.10 alone in the pool.

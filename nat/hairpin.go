@@ -34,11 +34,7 @@ func (p *Policy) Hairpin(a packet.Addr, proto packet.Protocol) (*Lease, uint32) 
 	key := frontendPort{Endpoint{Addr: a}, proto}
 	owner := p.hairpins[key]
 	if owner == 0 {
-		l := &Lease{Frontend: a, Protocol: proto, Blocks: p.hairpinBlocks(a)}
-		for _, b := range l.Blocks {
-			l.total += b.Count
-		}
-		p.leases = append(p.leases, l)
+		p.leases = append(p.leases, newLease(Lease{Frontend: a, Protocol: proto, Blocks: p.hairpinBlocks(a)}))
 		owner = uint32(len(p.leases))
 		p.hairpins[key] = owner
 	}
@@ -46,13 +42,14 @@ func (p *Policy) Hairpin(a packet.Addr, proto packet.Protocol) (*Lease, uint32) 
 }
 
 // hairpinBlocks returns the ports that no rule's falls beside.
-func (p *Policy) hairpinBlocks(a packet.Addr) []PortBlock {
+func (p *Policy) hairpinBlocks(a packet.Addr) (runs []PortBlock) {
 	r := p.frontends[a].hairpin()
-	stock := inventory{
-		frontends: []packet.Addr{a}, reserved: p.reserved,
-		next: map[packet.Addr]int{a: blockOf(r.first)}, end: blockOf(r.last) + 1,
+	for number := blockOf(r.first); number <= blockOf(r.last); number++ {
+		if !p.reserved[a][number] {
+			runs = appendRun(runs, blockAt(a, number))
+		}
 	}
-	return stock.rest()
+	return runs
 }
 
 // run is a PortBlock of a lease.
@@ -78,7 +75,15 @@ func (r run) compare(e Endpoint) int {
 }
 
 // Tenant returns the member's lease that a port of a frontend was given out to, or nil.
+// Flows that have it yet come before who owns it now.
 func (p *Policy) Tenant(e Endpoint, proto packet.Protocol) *Lease {
+	if d := p.draining[frontendPort{e, proto}]; d.n > 0 {
+		return d.lease
+	}
+	return p.owning(e, proto)
+}
+
+func (p *Policy) owning(e Endpoint, proto packet.Protocol) *Lease {
 	runs := p.runs[proto]
 	i, exact := slices.BinarySearchFunc(runs, e, run.compare)
 	if !exact {
@@ -96,6 +101,9 @@ func (l *Lease) Mapped(ext Endpoint) (Endpoint, bool) {
 	if l.perDestination() || l.flows == nil {
 		return Endpoint{}, false
 	}
-	i, _ := l.index(ext)
-	return Endpoint{l.Member, l.inside[i]}, l.flows[i] > 0
+	i, _, ok := l.index(ext)
+	if d := l.draining[ext]; !ok && d != nil {
+		return Endpoint{l.Member, d.inside}, true
+	}
+	return Endpoint{l.Member, l.inside[i]}, l.flows[i]&^foreign > 0
 }

@@ -3,6 +3,7 @@ package nat
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"tidegate/packet"
 )
@@ -44,11 +45,14 @@ type Lease struct {
 	Failed   uint64      // flows that got no port
 	Refused  Endpoint    // where the last of them wanted to go
 
+	number   *uint32 // where its owner number is kept
 	total    int
-	used     int                // ports with a flow
-	flows    []uint32           // per port; made when the first is needed
+	first    []int              // per block, how many ports come before it
+	used     int                // ports with a flow, of those it owns
+	flows    []uint32           // per port, and the bit foreign; made when the first is needed
 	mappings map[uint16]mapping // by the member's own port: UDP and ICMP
 	inside   []uint16           // and the other way: the member's own port, per port that has flows
+	draining map[Endpoint]*drained
 	full     map[Endpoint]int64 // destinations without a port, and until when that stands
 	paid     int64              // when the failed searches so far will have been paid for
 }
@@ -72,8 +76,17 @@ const (
 
 // mapping is an endpoint-independent one: it lives as long as any of its flows.
 type mapping struct {
-	index int32
+	ext   Endpoint
 	flows uint32
+}
+
+// newLease completes a lease that has its ports.
+func newLease(l Lease) *Lease {
+	for _, b := range l.Blocks {
+		l.first = append(l.first, l.total)
+		l.total += b.Count
+	}
+	return &l
 }
 
 // Total returns how many ports the lease has.
@@ -95,73 +108,100 @@ func (l *Lease) Opened() (n uint64) {
 // destination and must be ended first. false: no port is left for it.
 func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
 	remote := Endpoint{t.Dst, t.DstPort}
-	i, evict := l.find(t, seq, tr, now)
+	if ext, evict, ok = l.find(t, seq, tr, now); ok {
+		return ext, evict, true
+	}
+	if now >= l.full[remote] && l.perDestination() {
+		l.pause(remote, now)
+	}
+	l.Failed++
+	l.Refused = remote
+	return Endpoint{}, false, false
+}
+
+// Offer returns an endpoint that Allocate might give that flow now; false: it has none.
+func (l *Lease) Offer(t *packet.Tuple, tr Tracker, now int64) (ext Endpoint, ok bool) {
+	ext, _, ok = l.find(t, 0, tr, now)
+	return ext, ok
+}
+
+func (l *Lease) find(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
+	l.prepare()
+	if !l.perDestination() {
+		ext, ok = l.mapPort(t.SrcPort)
+		return ext, false, ok
+	}
+	i, evict := l.search(t, seq, tr, now)
 	if i < 0 {
-		if now >= l.full[remote] && l.perDestination() {
-			l.pause(remote, now)
-		}
-		l.Failed++
-		l.Refused = remote
 		return Endpoint{}, false, false
 	}
 	return l.endpoint(i), evict, true
 }
 
-// Offer returns an endpoint that Allocate might give that flow now; false: it has none.
-func (l *Lease) Offer(t *packet.Tuple, tr Tracker, now int64) (ext Endpoint, ok bool) {
-	i, _ := l.find(t, 0, tr, now)
-	if i < 0 {
-		return Endpoint{}, false
+// prepare makes what only a lease in use needs.
+func (l *Lease) prepare() {
+	if l.flows != nil {
+		return
 	}
-	return l.endpoint(i), true
-}
-
-func (l *Lease) find(t *packet.Tuple, seq uint32, tr Tracker, now int64) (i int, evict bool) {
-	if l.flows == nil {
-		l.flows = make([]uint32, l.total)
-		l.mappings = make(map[uint16]mapping)
-		l.inside = make([]uint16, l.total)
-		l.full = make(map[Endpoint]int64)
-	}
-	if l.perDestination() {
-		return l.search(t, seq, tr, now)
-	}
-	return l.mapPort(t.SrcPort), false
+	l.flows = make([]uint32, l.total)
+	l.mappings = make(map[uint16]mapping)
+	l.inside = make([]uint16, l.total)
+	l.full = make(map[Endpoint]int64)
+	l.draining = make(map[Endpoint]*drained)
 }
 
 // Hold counts one more flow on an endpoint that Allocate returned, for the flow
 // whose source port inside is internal.
 func (l *Lease) Hold(ext Endpoint, internal uint16) {
-	i, b := l.index(ext)
-	if l.flows[i] == 0 {
-		l.used++
-		b.Used++
-	}
-	l.flows[i]++
-	b.Opened++
-	if !l.perDestination() {
-		m := l.mappings[internal]
-		l.mappings[internal] = mapping{int32(i), m.flows + 1}
+	if i, b, ok := l.index(ext); ok {
+		if l.flows[i]&^foreign == 0 {
+			l.used++
+			b.Used++
+		}
+		l.flows[i]++
 		l.inside[i] = internal
+		b.Opened++
+	} else {
+		l.draining[ext].flows++ // of a mapping that is older than what the lease owns now
+	}
+	if !l.perDestination() {
+		l.mappings[internal] = mapping{ext, l.mappings[internal].flows + 1}
 	}
 }
 
-// Release takes back what Hold counted, when the flow has ended.
-func (l *Lease) Release(ext Endpoint, internal uint16) {
-	i, b := l.index(ext)
+// Release takes back what Hold counted, when the flow has ended. drained says that it
+// was the last one on a port that the lease owns no longer.
+func (l *Lease) Release(ext Endpoint, internal uint16) (drained bool) {
+	if !l.perDestination() {
+		l.unmap(internal)
+	}
+	i, b, ok := l.index(ext)
+	if !ok {
+		return l.drain(ext)
+	}
 	l.flows[i]--
-	if l.flows[i] == 0 {
+	if l.flows[i]&^foreign == 0 {
 		l.used--
 		b.Used--
 	}
-	if l.perDestination() {
-		return
-	}
+	return false
+}
+
+func (l *Lease) unmap(internal uint16) {
 	if m := l.mappings[internal]; m.flows > 1 {
-		l.mappings[internal] = mapping{m.index, m.flows - 1}
+		l.mappings[internal] = mapping{m.ext, m.flows - 1}
 	} else {
 		delete(l.mappings, internal)
 	}
+}
+
+func (l *Lease) drain(ext Endpoint) (last bool) {
+	d := l.draining[ext]
+	d.flows--
+	if d.flows == 0 {
+		delete(l.draining, ext)
+	}
+	return d.flows == 0
 }
 
 // order yields every port once: frontend by frontend, in each from a random
@@ -262,41 +302,35 @@ func (l *Lease) reply(t *packet.Tuple, i int) packet.Tuple {
 
 // mapPort returns the member's mapping for its port, or a port without flows for
 // a new one (RFC 4787 REQ-1).
-func (l *Lease) mapPort(internal uint16) int {
+func (l *Lease) mapPort(internal uint16) (ext Endpoint, ok bool) {
 	if m, ok := l.mappings[internal]; ok {
-		return int(m.index)
+		return m.ext, true
 	}
 	if l.used == l.total {
-		return -1
+		return Endpoint{}, false
 	}
 	for i := range l.order {
 		if l.flows[i] == 0 {
-			return i
+			return l.endpoint(i), true
 		}
 	}
-	return -1
+	return Endpoint{}, false
 }
 
 // endpoint returns the i-th port of the lease.
 func (l *Lease) endpoint(i int) Endpoint {
-	for _, b := range l.Blocks {
-		if i < b.Count {
-			return Endpoint{b.Frontend, b.First + uint16(i)}
-		}
-		i -= b.Count
-	}
-	panic("nat: port index outside the lease")
+	n, _ := slices.BinarySearch(l.first, i+1)
+	b := &l.Blocks[n-1]
+	return Endpoint{b.Frontend, b.First + uint16(i-l.first[n-1])}
 }
 
-// index is the reverse of endpoint, and names the block.
-func (l *Lease) index(e Endpoint) (int, *PortBlock) {
-	n := 0
+// index is the reverse of endpoint, and names the block; false: the lease does not own it.
+func (l *Lease) index(e Endpoint) (int, *PortBlock, bool) {
 	for i := range l.Blocks {
 		b := &l.Blocks[i]
 		if d := int(e.Port) - int(b.First); b.Frontend == e.Addr && d >= 0 && d < b.Count {
-			return n + d, b
+			return l.first[i] + d, b, true
 		}
-		n += b.Count
 	}
-	panic("nat: endpoint outside the lease")
+	return 0, nil, false
 }

@@ -1,10 +1,6 @@
 package nat
 
-import (
-	"fmt"
-
-	"tidegate/packet"
-)
+import "tidegate/packet"
 
 // OutboundRule lets the members of a pool out.
 type OutboundRule struct {
@@ -32,11 +28,11 @@ type Policy struct {
 	inbound
 	frontends map[packet.Addr]frontend
 	reserved  map[packet.Addr]map[int]bool // by frontend, the blocks that inbound rules' ports fall in
-	leases    []*Lease
+	leases    []*Lease                     // by owner number, less one; nil for numbers that nobody has
 	members   map[packet.Addr]*member
-	dealt     map[packet.Protocol]map[packet.Addr]int // by frontend, how many blocks have been dealt out
-	hairpins  map[frontendPort]uint32                 // owner numbers, by frontend address and protocol
-	runs      map[packet.Protocol][]run               // whose ports are whose, in ascending order
+	hairpins  map[frontendPort]uint32   // owner numbers, by frontend address and protocol
+	runs      map[packet.Protocol][]run // whose ports are whose, in ascending order
+	draining  map[frontendPort]leavers  // ports in use by flows of somebody who owns them no longer
 }
 
 // frontend is what is known of an address that the gateway answers for.
@@ -61,13 +57,15 @@ func (m *member) lease(proto packet.Protocol) *uint32 {
 
 // NewPolicy deals every member its ports. The rules come validated; what still
 // can't be dealt out is an error that names the rule.
-func NewPolicy(r Rules) (*Policy, error) {
+func NewPolicy(r Rules) (*Policy, error) { return newPolicy(r, nil) }
+
+func newPolicy(r Rules, before Dealt) (*Policy, error) {
 	p := &Policy{
 		inbound:   newInbound(r.Inbound, r.Instances),
 		frontends: make(map[packet.Addr]frontend),
 		reserved:  make(map[packet.Addr]map[int]bool),
 		members:   make(map[packet.Addr]*member),
-		dealt:     make(map[packet.Protocol]map[packet.Addr]int),
+		draining:  make(map[frontendPort]leavers),
 		hairpins:  make(map[frontendPort]uint32),
 		runs:      make(map[packet.Protocol][]run),
 	}
@@ -78,10 +76,8 @@ func NewPolicy(r Rules) (*Policy, error) {
 	for _, e := range r.Reserved {
 		p.serve(e)
 	}
-	for i := range r.Outbound {
-		if err := p.deal(&r.Outbound[i]); err != nil {
-			return nil, err
-		}
+	if err := p.deal(r.Outbound, before); err != nil {
+		return nil, err
 	}
 	p.indexPorts()
 	return p, nil
@@ -118,65 +114,21 @@ func (p *Policy) serve(e Endpoint) {
 	p.reserved[e.Addr][blockOf(e.Port)] = true
 }
 
-func (p *Policy) deal(r *OutboundRule) error {
-	if r.Ports < BlockSize || r.Ports%BlockSize != 0 {
-		return fmt.Errorf("nat: rule %s: %d ports for each member is not a multiple of %d", r.Name, r.Ports, BlockSize)
-	}
-	for _, a := range r.Frontends {
-		f := p.frontends[a]
-		f.snat = true
-		p.frontends[a] = f
-	}
-	stock := p.stock(r)
-	for _, addr := range r.Members {
-		blocks, ok := stock.take(r.Ports)
-		if !ok {
-			return fmt.Errorf("nat: rule %s: no ports left for member %v (each takes %d)", r.Name, addr, r.Ports)
-		}
-		for _, proto := range r.Protocols {
-			if err := p.lease(r, addr, proto, blocks); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// stock returns what is left of a rule's frontends for its protocols, and counts
-// it as what is left after the rule.
-func (p *Policy) stock(r *OutboundRule) inventory {
-	v := inventory{frontends: r.Frontends, reserved: p.reserved, next: make(map[packet.Addr]int), end: blocksPerFrontend}
-	for _, proto := range r.Protocols {
-		for a, n := range p.dealt[proto] {
-			v.next[a] = max(v.next[a], n)
-		}
-	}
-	for _, proto := range r.Protocols {
-		p.dealt[proto] = v.next
-	}
-	return v
-}
-
-func (p *Policy) lease(r *OutboundRule, addr packet.Addr, proto packet.Protocol, blocks []PortBlock) error {
-	m := p.members[addr]
-	if m == nil {
-		m = new(member)
-		p.members[addr] = m
-	}
-	if *m.lease(proto) != 0 {
-		return fmt.Errorf("nat: rule %s: member %v already has an outbound rule for %v", r.Name, addr, proto)
-	}
-	p.leases = append(p.leases, &Lease{
-		Rule: r.Rule, Member: addr, Protocol: proto, Blocks: append([]PortBlock(nil), blocks...), total: r.Ports,
-	})
-	*m.lease(proto) = uint32(len(p.leases))
-	return nil
-}
-
 // IsFrontend says whether the gateway answers for that address.
 func (p *Policy) IsFrontend(a packet.Addr) bool {
 	_, ok := p.frontends[a]
 	return ok
+}
+
+// Lost returns the addresses that another policy does not answer for where this one does.
+func (p *Policy) Lost(next *Policy) map[packet.Addr]bool {
+	lost := make(map[packet.Addr]bool)
+	for a, f := range p.frontends {
+		if other, there := next.frontends[a]; !there || other.internal != f.internal {
+			lost[a] = true
+		}
+	}
+	return lost
 }
 
 // IsInternal says whether that frontend is answered on the inside, and only there.
@@ -187,33 +139,6 @@ func (p *Policy) Owns(frontend packet.Addr, port uint16) bool {
 	f := p.frontends[frontend]
 	return f.snat && inRange(port) || f.served && f.hairpin().has(port)
 }
-
-// Membership is what of a Policy follows the members of pools.
-type Membership struct {
-	members map[packet.Addr]*member
-	answers Answers
-}
-
-// Membership works out that of other rules, whose numbers and pools are the ones of
-// before. Addresses with an outbound rule or an instance-level public IP stay in. It
-// only reads, so that it may run beside everything but Adopt.
-func (p *Policy) Membership(r *Rules) Membership {
-	m := Membership{make(map[packet.Addr]*member, len(r.Members)), NewAnswers(r.Inbound)}
-	for a, of := range p.members {
-		if *of != (member{}) || p.InstanceOf(a) != nil {
-			m.members[a] = of
-		}
-	}
-	for _, a := range r.Members {
-		if m.members[a] == nil {
-			m.members[a] = new(member)
-		}
-	}
-	return m
-}
-
-// Adopt puts it in force.
-func (p *Policy) Adopt(m Membership) { p.members, p.answers = m.members, m.answers }
 
 // IsMember says whether that inside address is in a pool.
 func (p *Policy) IsMember(a packet.Addr) bool { return p.members[a] != nil }
@@ -240,6 +165,14 @@ func (p *Policy) Owner(owner uint32) *Lease {
 	return p.leases[owner-1]
 }
 
-// Leases returns all leases, those of frontends for hairpin flows too. They belong
-// to the Policy.
-func (p *Policy) Leases() []*Lease { return p.leases }
+// Leases returns all leases, those of frontends for hairpin flows and those that only
+// wait for flows to end too. They belong to the Policy.
+func (p *Policy) Leases() []*Lease {
+	all := make([]*Lease, 0, len(p.leases))
+	for _, l := range p.leases {
+		if l != nil {
+			all = append(all, l)
+		}
+	}
+	return all
+}

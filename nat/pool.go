@@ -75,9 +75,6 @@ func (p *Pool) Takes(a packet.Addr) bool {
 	return takes
 }
 
-// Replace puts others in place of the backends.
-func (p *Pool) Replace(backends []Backend) { p.Backends, p.admin = backends, nil }
-
 // Lists says whether an address is a backend of the pool, set down or not.
 func (p *Pool) Lists(a packet.Addr) bool {
 	_, ok := p.state(a)

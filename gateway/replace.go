@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+
+	"tidegate/conntrack"
+	"tidegate/nat"
+	"tidegate/packet"
+)
+
+// Change is what of a Gateway can be replaced while it runs.
+type Change struct {
+	Rules  []Rule // under the numbers that they have; those that are gone stay, as Removed
+	Names  Names
+	Timers conntrack.Timers
+	Policy nat.Rules
+	Pools  []*nat.Pool // none of those in force
+}
+
+// Prepared is a Change that is ready to be adopted.
+type Prepared struct {
+	change Change
+	policy *nat.Policy
+	made   map[*nat.Pool]*spreading
+}
+
+// Prepare works out all that takes time, beside forwarding. Nothing changes; an error
+// says why the Change can't be made. One goroutine at a time may change a Gateway, and
+// a Prepared is good until the next Adopt.
+func (g *Gateway) Prepare(c Change) (*Prepared, error) {
+	if n := len(g.Rules()); len(c.Rules) < n {
+		return nil, fmt.Errorf("gateway: %d rules take the place of %d: those removed have to stay", len(c.Rules), n)
+	}
+	policy, err := nat.Next(c.Policy, g.dealt())
+	if err != nil {
+		return nil, err
+	}
+	p := &Prepared{c, policy, make(map[*nat.Pool]*spreading)}
+	for _, pool := range c.Pools {
+		taking, members, _ := g.look(pool)
+		pool.Spread(nat.NewMaglev(taking, members))
+		p.made[pool] = &spreading{taking: taking, members: members, unseen: true}
+	}
+	return p, nil
+}
+
+func (g *Gateway) dealt() nat.Dealt {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.policy.Dealt()
+}
+
+// Adopt puts a Change in force, between two batches of packets. Flows whose rule
+// stands, and whose frontend address is still the gateway's, keep address and port and
+// go by their rule's new timers; the others end. The error is that of sending their
+// resets: the Change is in force.
+func (g *Gateway) Adopt(p *Prepared) error {
+	old := g.install(p)
+	g.balance.adopt(p, g.now())
+	if old.retimed(p) {
+		g.rearmAll()
+	}
+	return g.endFallen(p, old)
+}
+
+// replaced is what has been in force.
+type replaced struct {
+	rules  []Rule
+	timers conntrack.Timers
+	policy *nat.Policy
+}
+
+func (g *Gateway) install(p *Prepared) (old replaced) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old = replaced{g.rules, g.timers, g.policy}
+	p.policy.Succeed(g.policy)
+	g.policy, g.rules, g.timers = p.policy, p.change.Rules, p.change.Timers
+	g.table.SetRules(p.change.Timers, ends(g.rules))
+	g.counters.grow(len(g.rules))
+	g.public.Store(&public{g.rules, p.change.Names})
+	return old
+}
+
+// ends are what conntrack has to know of rules.
+func ends(rules []Rule) []conntrack.Rule {
+	all := make([]conntrack.Rule, len(rules))
+	for i, r := range rules {
+		all[i] = conntrack.Rule{Idle: r.Idle, UDPIdle: r.UDPIdle, Reset: r.Reset, Ask: r.Ask, Silent: r.Silent}
+	}
+	return all
+}
+
+// retimed says whether any flow may end sooner than it was to.
+func (old *replaced) retimed(p *Prepared) bool {
+	return old.timers != p.change.Timers || !slices.EqualFunc(old.rules, p.change.Rules[:len(old.rules)], func(a, b Rule) bool {
+		return a.Idle == b.Idle && a.UDPIdle == b.UDPIdle
+	})
+}
+
+// rearmAll has every flow looked at when its time is up by now.
+func (g *Gateway) rearmAll() {
+	for cursor := uint32(0); ; {
+		if cursor = g.rearmSome(cursor); cursor == 0 {
+			return
+		}
+	}
+}
+
+func (g *Gateway) rearmSome(cursor uint32) (next uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.Each(cursor, slice, g.table.Rearm)
+}
+
+// endFallen ends the flows that stand on nothing any more.
+func (g *Gateway) endFallen(p *Prepared, old replaced) error {
+	lost := old.policy.Lost(p.policy)
+	removed := func(r Rule) bool { return r.Removed }
+	if len(lost) == 0 && !slices.ContainsFunc(p.change.Rules, removed) {
+		return nil
+	}
+	_, err := g.giveUp(func(f *conntrack.Flow) bool {
+		return p.change.Rules[f.Rule].Removed || slices.ContainsFunc(ownAddresses(f), func(a packet.Addr) bool { return lost[a] })
+	}, conntrack.RuleRemoved)
+	return err
+}
+
+// ownAddresses are the gateway's own that a flow uses.
+func ownAddresses(f *conntrack.Flow) []packet.Addr {
+	asked, source := f.Tuple[conntrack.Original].Dst, f.Tuple[conntrack.Reply].Dst
+	switch {
+	case !f.Inbound():
+		return []packet.Addr{source}
+	case f.Turned && f.Via == 0:
+		return []packet.Addr{asked, source}
+	}
+	return []packet.Addr{asked}
+}
+
+// adopt puts the pools of a Change in place of those in force. Who has left one, or was
+// set down, is drained if its pool says so.
+func (b *balance) adopt(p *Prepared, now int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before, drains := b.pools, b.drains
+	b.pools, b.stale, b.made, b.drains = p.change.Pools, slices.Clone(p.change.Pools), p.made, nil
+	for _, was := range before {
+		pool := heir(p.change.Pools, was)
+		if pool == nil {
+			continue // its flows have lost their rules
+		}
+		for _, d := range drains {
+			if d.pool == was && !pool.Has(d.backend) {
+				b.drains = append(b.drains, drain{pool, d.backend, d.until})
+			}
+		}
+		for _, left := range was.Backends {
+			if pool.Drain > 0 && left.Admin != nat.AdminDown && !pool.Has(left.Addr) {
+				b.drains = append(b.drains, drain{pool, left.Addr, now + int64(pool.Drain)})
+			}
+		}
+	}
+	b.nudge()
+}
+
+// heir is the pool that has the rules of another, with the same probe if there is one.
+func heir(pools []*nat.Pool, was *nat.Pool) (found *nat.Pool) {
+	for _, p := range pools {
+		shared := slices.ContainsFunc(p.Rules, func(rule uint16) bool { return slices.Contains(was.Rules, rule) })
+		if p.Name != was.Name || !shared {
+			continue
+		}
+		if found = p; p.Probe == was.Probe {
+			return p
+		}
+	}
+	return found
+}
+
+// nudge has the control goroutine look.
+func (b *balance) nudge() {
+	select {
+	case b.wake <- struct{}{}:
+	default: // it is about to
+	}
+}
