@@ -69,11 +69,11 @@ func TestDrain(t *testing.T) {
 func (r *rig) reload(s settings) (began time.Time) {
 	r.Helper()
 	r.check(os.WriteFile(r.file(), []byte(s.yaml(r.datapath, r.socket())), 0o644))
-	before := bytes.Count(r.tidegate.Output(), []byte("configuration reloaded"))
+	before := bytes.Count(r.tidegate.Output(), []byte("config.reloaded"))
 	began = time.Now()
 	r.check(r.tidegate.Signal(syscall.SIGHUP))
-	r.eventually(2*time.Second, "configuration reloaded", func() bool {
-		return bytes.Count(r.tidegate.Output(), []byte("configuration reloaded")) > before
+	r.eventually(2*time.Second, "config.reloaded", func() bool {
+		return bytes.Count(r.tidegate.Output(), []byte("config.reloaded")) > before
 	})
 	time.Sleep(settle)
 	return began
@@ -138,7 +138,7 @@ func TestReloadOfMoreIsRefused(t *testing.T) {
 			r.check(os.WriteFile(r.file(), []byte(text), 0o644))
 			r.check(r.tidegate.Signal(syscall.SIGHUP))
 			r.eventually(2*time.Second, "a complaint", func() bool {
-				return bytes.Count(r.tidegate.Output(), []byte("configuration not reloaded")) == i+1
+				return bytes.Count(r.tidegate.Output(), []byte("config.rejected")) == i+1
 			})
 			r.wantBackends(r.Servers[0], frontend+":81", "h1", "h2")
 		}

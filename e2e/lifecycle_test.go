@@ -40,7 +40,7 @@ func TestHangupIsSurvived(t *testing.T) {
 	onEach(t, settings{}, func(r *rig) {
 		p := r.connect(r.Hosts[0], r.Servers[0])
 		r.check(r.tidegate.Signal(syscall.SIGHUP))
-		r.check(r.tidegate.WaitOutput(r.within(2*time.Second), "configuration reloaded"))
+		r.check(r.tidegate.WaitOutput(r.within(2*time.Second), "config.reloaded"))
 		r.exchange(p)
 	})
 }

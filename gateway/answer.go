@@ -62,6 +62,7 @@ func (w *worker) late(frame []byte, ref conntrack.Ref, from nexthop.Side, now in
 		w.table.Forget(ref)
 		return w.miss(frame, from, now)
 	}
+	w.trace(ref)
 	rule, reason := w.table.Rule(ref), ResetLate
 	if p.Payload == 0 && p.Flags&(packet.SYN|packet.FIN) == 0 {
 		reason = ResetChallenge

@@ -34,6 +34,7 @@ type control struct {
 
 	sending sync.Mutex // the queues and all below: kill comes from other goroutines
 	frames  [2][][]byte
+	sights  [2][]Sighting // of what is in frames
 }
 
 func newControl(g *Gateway, p Port) *control {
@@ -120,7 +121,7 @@ func (c *control) ask(e *conntrack.Ended, to conntrack.Direction) {
 	c.put(&packet.Segment{
 		Tuple: e.Tuple[to].Reverse(),
 		Seq:   e.MaxAck[to] - 1, Ack: e.MaxAck[to^1], Flags: packet.ACK, Window: 0xffff,
-	}, dst, sideOf(inside))
+	}, dst, &Sighting{Side: sideOf(inside), Own: true, Cause: "keepalive", Known: true, Flow: e.Flow})
 }
 
 // reset makes the RST for one end of a flow: with the number it acknowledged
@@ -133,27 +134,28 @@ func (c *control) reset(e *conntrack.Ended, to conntrack.Direction) {
 		Seq:   e.MaxAck[to], Ack: e.MaxEnd[to], Flags: packet.RST | packet.ACK,
 	}
 	dst, inside := e.Course(to)
-	c.put(&s, dst, sideOf(inside))
+	sight := Sighting{Side: sideOf(inside), Verdict: Reset, Own: true, Cause: e.Reason.String(), Known: true, Flow: e.Flow}
+	c.put(&s, dst, &sight)
 	if e.MaxEnd[from] != e.MaxAck[to] {
 		s.Seq = e.MaxEnd[from]
-		c.put(&s, dst, sideOf(inside))
+		c.put(&s, dst, &sight)
 	}
 }
 
 // put adds a segment to what is written next, or has it wait for its neighbour.
-func (c *control) put(s *packet.Segment, dst packet.Addr, side nexthop.Side) {
+func (c *control) put(s *packet.Segment, dst packet.Addr, sight *Sighting) {
 	s.ID = c.nextID()
 	f := make([]byte, c.layout.headroom+packet.SegmentLen)
 	packet.PutSegment(f[c.layout.headroom:], s)
-	c.dispatch(f, dst, side)
+	c.dispatch(f, dst, sight)
 }
 
 // dispatch puts the link header on a frame and queues it for writing.
-func (c *control) dispatch(f []byte, dst packet.Addr, side nexthop.Side) {
-	hop, status := c.port.Router.Hop(dst, side)
+func (c *control) dispatch(f []byte, dst packet.Addr, sight *Sighting) {
+	hop, status := c.port.Router.Hop(dst, sight.Side)
 	if status == nexthop.Resolved {
 		copy(f[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
-		c.frames[side] = append(c.frames[side], f)
+		c.queue(f, sight)
 		return
 	}
 	verdict := statusVerdict[status]
@@ -161,12 +163,18 @@ func (c *control) dispatch(f []byte, dst packet.Addr, side nexthop.Side) {
 	defer c.mu.Unlock()
 	if verdict == Waiting {
 		c.port.Router.Solicit(dst)
-		if c.waiting.add(f, dst, side, c.now()) {
+		if c.waiting.add(f, dst, *sight, c.now()) {
 			return
 		}
 		verdict = DropUnresolved
 	}
 	c.counters.Verdicts[verdict]++
+}
+
+// queue has a frame written next.
+func (c *control) queue(f []byte, sight *Sighting) {
+	c.frames[sight.Side] = append(c.frames[sight.Side], f)
+	c.sights[sight.Side] = append(c.sights[sight.Side], *sight)
 }
 
 func (c *control) write() error {
@@ -178,7 +186,7 @@ func (c *control) write() error {
 		if _, err := c.port.Writers[side].WriteBatch(c.frames[side]); err != nil {
 			return err
 		}
-		c.frames[side] = c.frames[side][:0]
+		c.frames[side], c.sights[side] = c.frames[side][:0], c.sights[side][:0]
 	}
 	return nil
 }
@@ -187,6 +195,7 @@ func (c *control) countWritten(side nexthop.Side) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counters.countOut(side, c.frames[side], c.layout.headroom)
+	c.reveal(side)
 }
 
 // logQuestion says whom a keepalive was sent to; ends are told by the journal.

@@ -38,6 +38,7 @@ type Rule struct {
 	Late    bool          // lateTcpReset: whoever speaks without a flow gets a RST
 	Ask     bool          // keepaliveBeforeReset
 	Silent  bool          // HA ports on an internal frontend: no RST, whatever happens
+	Removed bool          // it is no longer in the configuration
 }
 
 // Options is everything a Gateway is made of.
@@ -68,10 +69,12 @@ type Gateway struct {
 
 	mu         sync.Mutex // all below; held for one batch, or one slice of a listing
 	rules      []Rule     // replaced as a whole, never changed
+	timers     conntrack.Timers
 	table      *conntrack.Table
 	policy     *nat.Policy
 	journal    journal
 	waiting    waitingRoom
+	taps       taps
 	fragments  *fragment.Table
 	counters   Counters
 	short      map[shortage]uint64 // flows without a port since the log named the member
@@ -97,7 +100,7 @@ const (
 // New makes a Gateway, which forwards once Run is called.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
-		rules: o.Rules, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
+		rules: o.Rules, timers: o.Timers, now: o.Now, log: o.Log, changed: o.Changed, policy: o.Policy,
 		counters:   newCounters(len(o.Rules)),
 		fragments:  fragment.New(),
 		journal:    newJournal(),
@@ -107,11 +110,7 @@ func New(o Options) (*Gateway, error) {
 		icmpLimit:  [2]limit{newLimit(icmpPerSecond, icmpBurst), newLimit(icmpPerSecond, icmpBurst)},
 	}
 	g.public.Store(&public{o.Rules, o.Names})
-	ends := make([]conntrack.Rule, len(o.Rules))
-	for i, r := range o.Rules {
-		ends[i] = conntrack.Rule{Idle: r.Idle, UDPIdle: r.UDPIdle, Reset: r.Reset, Ask: r.Ask, Silent: r.Silent}
-	}
-	table, err := conntrack.New(o.MaxFlows, o.Timers, ends, o.Now())
+	table, err := conntrack.New(o.MaxFlows, o.Timers, ends(o.Rules), o.Now())
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -167,10 +166,8 @@ var resetReasons = [conntrack.NumReasons]ResetReason{
 // it is owed.
 func (g *Gateway) settle(e *conntrack.Ended, now int64) {
 	g.journal.ended(e, now)
-	if lease := g.policy.Owner(e.Owner); lease != nil {
-		answers := e.Tuple[conntrack.Reply]
-		lease.Release(nat.Endpoint{Addr: answers.Dst, Port: answers.DstPort}, e.Tuple[conntrack.Original].SrcPort)
-	}
+	answers := e.Tuple[conntrack.Reply]
+	g.policy.Release(e.Owner, nat.Endpoint{Addr: answers.Dst, Port: answers.DstPort}, e.Tuple[conntrack.Original].SrcPort)
 	g.counters.Closed[e.Rule][conntrack.ProtocolIndex(e.Tuple[0].Proto)][e.Reason]++
 	if e.Reset {
 		sent := &g.counters.Resets[e.Rule][resetReasons[e.Reason]]

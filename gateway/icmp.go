@@ -47,6 +47,7 @@ func (w *worker) hostQuoted() bool {
 
 // passError translates an error that goes in direction ref, and sends it on.
 func (w *worker) passError(frame []byte, ref conntrack.Ref, from nexthop.Side, now int64) Verdict {
+	w.trace(ref)
 	dst, inside := w.table.Course(ref)
 	to := sideOf(inside)
 	hop, v := w.way(frame, dst, from, to, now)

@@ -13,7 +13,9 @@ const slice = 512
 // Snapshot is everything that is counted, at one moment.
 type Snapshot struct {
 	Counters Counters
+	Rules    []Rule             // by number; not to be changed
 	Flows    int                // living, held ones included
+	Draining int                // SNAT ports with flows of who owns them no longer
 	MaxFlows int                //
 	States   []conntrack.Counts // by rule number
 	Leases   []LeaseCounts
@@ -54,7 +56,9 @@ func (g *Gateway) Len() int {
 func (g *Gateway) Snapshot() Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := Snapshot{Counters: g.counters.clone(), Flows: g.table.Len(), MaxFlows: g.table.Cap()}
+	s := Snapshot{
+		Counters: g.counters.clone(), Rules: g.rules, Flows: g.table.Len(), MaxFlows: g.table.Cap(), Draining: g.policy.Draining(),
+	}
 	for i := range g.counters.Created {
 		s.States = append(s.States, g.table.Counts(uint16(i)))
 	}

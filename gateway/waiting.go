@@ -32,7 +32,7 @@ type waitingRoom struct {
 type waitingFrame struct {
 	frame []byte
 	dst   packet.Addr
-	side  nexthop.Side
+	sight Sighting // of the packet when it leaves, and the side that it does by
 	until int64
 }
 
@@ -42,11 +42,11 @@ func (r *waitingRoom) fits(n int, dst packet.Addr) bool {
 }
 
 // add keeps a copy of the frame, if it fits.
-func (r *waitingRoom) add(frame []byte, dst packet.Addr, side nexthop.Side, now int64) bool {
+func (r *waitingRoom) add(frame []byte, dst packet.Addr, sight Sighting, now int64) bool {
 	if !r.fits(len(frame), dst) {
 		return false
 	}
-	r.frames = append(r.frames, waitingFrame{append([]byte(nil), frame...), dst, side, now + patience})
+	r.frames = append(r.frames, waitingFrame{append([]byte(nil), frame...), dst, sight, now + patience})
 	r.bytes += len(frame)
 	return true
 }
@@ -91,7 +91,7 @@ func (c *control) lookThrough() {
 
 // retry queues the frame for writing, or says what else becomes of it.
 func (c *control) retry(f *waitingFrame) Verdict {
-	hop, status := c.port.Router.Hop(f.dst, f.side)
+	hop, status := c.port.Router.Hop(f.dst, f.sight.Side)
 	switch {
 	case status == nexthop.Resolved:
 		copy(f.frame[c.layout.Vnet:c.layout.headroom], hop.Ether[:])
@@ -99,7 +99,9 @@ func (c *control) retry(f *waitingFrame) Verdict {
 		if len(frames) == 0 {
 			return DropTooBig // its sender learns by the next one
 		}
-		c.frames[f.side] = append(c.frames[f.side], frames...)
+		for _, frame := range frames {
+			c.queue(frame, &f.sight)
+		}
 	case status == nexthop.Unresolved && c.now() >= f.until:
 		return DropUnresolved
 	}

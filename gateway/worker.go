@@ -23,6 +23,8 @@ type worker struct {
 	quote   packet.Quote  // what it quotes, if it is an ICMP error
 	wires   int           // how many packets it is on the wire
 	largest int           // and how long the largest of them is
+	flow    conntrack.Ref // which it is of, if it is traced
+	traced  bool
 	frames  [batchSize][]byte
 	out     [2][][]byte // to be written, by side
 	own     scratch
@@ -58,8 +60,15 @@ func (w *worker) run(context.Context) error {
 func (w *worker) forwardBatch(frames [][]byte, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	watched := len(w.taps.all) > 0
 	for _, f := range frames {
+		if watched {
+			w.watch(f)
+		}
 		v, from := w.decide(f, now)
+		if watched {
+			w.reveal(v, from, now)
+		}
 		w.counters.Verdicts[v]++
 		w.counters.countIn(from, f, w.layout.headroom)
 	}
@@ -89,6 +98,7 @@ func (w *worker) send(frame []byte, side nexthop.Side) {
 
 // decide says what becomes of one packet, and which side it came from.
 func (w *worker) decide(frame []byte, now int64) (v Verdict, from nexthop.Side) {
+	w.traced = false
 	if v := w.load(frame); v.Drop() {
 		return v, w.port.Side
 	}
@@ -160,6 +170,7 @@ func (g *Gateway) sideOf(t *packet.Tuple, ref conntrack.Ref, known bool) nexthop
 // forward sends a packet of a known flow on its way. Nothing is noted of a
 // packet that can't go.
 func (w *worker) forward(frame []byte, ref conntrack.Ref, from nexthop.Side, now int64) Verdict {
+	w.trace(ref)
 	dst, inside := w.table.Course(ref)
 	to := sideOf(inside)
 	hop, v := w.way(frame, dst, from, to, now)
@@ -245,7 +256,7 @@ var statusVerdict = [...]Verdict{
 // wait holds a translated packet until its neighbour is known.
 func (w *worker) wait(frame []byte, dst packet.Addr, to nexthop.Side, now int64) Verdict {
 	w.port.Router.Solicit(dst)
-	w.waiting.add(frame, dst, to, now)
+	w.waiting.add(frame, dst, w.sighting(to, now), now)
 	return Waiting
 }
 

@@ -16,30 +16,34 @@ import (
 	"tidegate/probe"
 )
 
-// playBalanced runs two load-balancing rules on TCP ports 80 and 443 of one pool,
-// of which an operator has set 10.0.0.10 up, and one on 22 of a pool without a probe.
-func playBalanced(t *testing.T, packets ...[]byte) *gateway.Gateway {
-	t.Helper()
-	addr := packettest.Addr
-	vms := &nat.Pool{Name: "vms", Probe: "http", Drain: time.Minute, Rules: []uint16{0, 1},
-		Backends: []nat.Backend{{Addr: addr("10.0.0.10"), Admin: nat.AdminUp}, {Addr: addr("10.0.0.11")}}}
-	plain := &nat.Pool{Name: "plain", Rules: []uint16{2}, Backends: []nat.Backend{{Addr: addr("10.0.0.12"), Admin: nat.AdminDown}}}
-	rules := nat.Rules{Frontends: []packet.Addr{public}}
+// balanced is two load-balancing rules on TCP ports 80 and 443 of one pool, and one on
+// 22 of a pool without a probe.
+func balanced(backends ...nat.Backend) gateway.Change {
+	vms := &nat.Pool{Name: "vms", Probe: "http", Drain: time.Minute, Rules: []uint16{0, 1}, Backends: backends}
+	plain := &nat.Pool{Name: "plain", Rules: []uint16{2}, Backends: []nat.Backend{{Addr: packettest.Addr("10.0.0.12"), Admin: nat.AdminDown}}}
+	kind := gateway.LoadBalancingRule
+	c := gateway.Change{Names: names, Pools: []*nat.Pool{vms, plain}, Policy: nat.Rules{Frontends: []packet.Addr{public}}, Rules: []gateway.Rule{
+		{Name: "http", Type: kind, Idle: time.Minute}, {Name: "https", Type: kind, Idle: time.Minute}, {Name: "ssh", Type: kind, Idle: time.Minute},
+	}}
 	for i, r := range []struct {
 		port uint16
 		pool *nat.Pool
 	}{{80, vms}, {443, vms}, {22, plain}} {
-		rules.Inbound = append(rules.Inbound, nat.InboundRule{Rule: uint16(i), Protocol: packet.TCP,
+		c.Policy.Inbound = append(c.Policy.Inbound, nat.InboundRule{Rule: uint16(i), Protocol: packet.TCP,
 			Frontend: nat.Endpoint{Addr: public, Port: r.port}, Backend: nat.Endpoint{Port: r.port}, Pool: r.pool})
 	}
-	policy, err := nat.NewPolicy(rules)
+	return c
+}
+
+// playBalanced runs it; an operator has set 10.0.0.10 up.
+func playBalanced(t *testing.T, packets ...[]byte) *gateway.Gateway {
+	t.Helper()
+	c := balanced(nat.Backend{Addr: packettest.Addr("10.0.0.10"), Admin: nat.AdminUp}, nat.Backend{Addr: packettest.Addr("10.0.0.11")})
+	policy, err := nat.NewPolicy(c.Policy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kind := gateway.LoadBalancingRule
-	return playOn(t, gateway.Options{Policy: policy, Pools: []*nat.Pool{vms, plain}, Rules: []gateway.Rule{
-		{Name: "http", Type: kind, Idle: time.Minute}, {Name: "https", Type: kind, Idle: time.Minute}, {Name: "ssh", Type: kind, Idle: time.Minute},
-	}}, packets...)
+	return playOn(t, gateway.Options{Policy: policy, Pools: c.Pools, Rules: c.Rules}, packets...)
 }
 
 func syn(src, dst string) []byte {
@@ -98,7 +102,13 @@ func TestBackendChanges(t *testing.T) {
 	if got[metric+`{backend="10.0.0.11",pool="vms",probe="http"}`] != "1" {
 		t.Errorf("%v", all(got, metric))
 	}
-	g.SetBackends("vms", []nat.Backend{{Addr: packettest.Addr("10.0.0.11")}, {Addr: packettest.Addr("10.0.0.11")}})
+	p, err := g.Prepare(balanced(nat.Backend{Addr: packettest.Addr("10.0.0.11")}, nat.Backend{Addr: packettest.Addr("10.0.0.11")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Adopt(p); err != nil {
+		t.Fatal(err)
+	}
 	compare(t, scrape(t, Options{Gateway: g}), map[string]map[string]string{
 		metric:                  {`backend="10.0.0.11",pool="vms",probe="http"`: "1", `backend="10.0.0.12",pool="plain",probe=""`: "1"},
 		"tidegate_probes_total": {},

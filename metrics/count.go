@@ -82,3 +82,12 @@ func (c *Collector) countDrops(f *families, s *gateway.Snapshot) {
 		f.drops.add(float64(n), reason)
 	}
 }
+
+func (c *Collector) countLost(f *families) {
+	if c.Lost == nil {
+		return
+	}
+	for sink, n := range c.Lost() {
+		f.lost.add(float64(n), sink)
+	}
+}

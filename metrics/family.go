@@ -57,6 +57,7 @@ type families struct {
 	backendUp, taking, chosen      *family
 	probes, probeTook              *family
 	datapath, reloaded             *family
+	draining, flowsMax, lost       *family
 }
 
 func newFamilies() *families {
@@ -76,6 +77,9 @@ func newFamilies() *families {
 		bytes:    counter("tidegate_bytes_total", "Bytes of those frames without link headers.", "side", "direction"),
 		drops:    counter("tidegate_drops_total", "Packets that went nowhere.", "reason"),
 		datapath: gauge("tidegate_datapath_info", "The datapath in use.", "datapath"),
+		draining: gauge("tidegate_snat_ports_draining", "SNAT ports with flows of a backend that owns them no longer."),
+		flowsMax: gauge("tidegate_flows_max", "Flows that the table has room for."),
+		lost:     counter("tidegate_events_lost_total", "Events that a log, a file or a collector was too slow for.", "sink"),
 		reloaded: gauge("tidegate_config_last_reload_successful", "Whether the last attempt to read the configuration succeeded."),
 	}
 	f.addBackends()
@@ -97,5 +101,6 @@ func (f *families) all() []*family {
 	return []*family{
 		f.flows, f.created, f.closed, f.resets, f.allocated, f.used, f.connections,
 		f.packets, f.bytes, f.drops, f.backendUp, f.taking, f.chosen, f.probes, f.probeTook, f.datapath, f.reloaded,
+		f.draining, f.flowsMax, f.lost,
 	}
 }

@@ -18,13 +18,14 @@ import (
 	"tidegate/probe"
 )
 
-// Options is everything a Collector is made of. Only Drops, Probes and Reloaded may be nil.
+// Options is everything a Collector is made of. Functions may be nil.
 type Options struct {
 	Gateway  *gateway.Gateway
 	Datapath string                   // the one in use
 	Probes   func() []probe.Status    // what is known of each probe's targets
 	Reloaded func() bool              // whether the last attempt to read the configuration succeeded; nil: it did
 	Drops    func() map[string]uint64 // packets lost outside the gateway, by reason, only growing
+	Lost     func() map[string]uint64 // events lost, by who was too slow for them, only growing
 }
 
 // Handler serves a registry of its own: the gateway, the Go runtime, the process.
@@ -54,7 +55,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s, f := c.Gateway.Snapshot(), newFamilies()
-	for i, r := range c.Gateway.Rules() {
+	for i, r := range s.Rules {
 		c.countRule(f, r.Name, i, &s)
 	}
 	for i := range s.Leases {
@@ -68,6 +69,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.countChosen(f, &s)
 	c.countProbes(f)
 	f.datapath.add(1, c.Datapath)
+	f.flowsMax.add(float64(s.MaxFlows))
+	f.draining.add(float64(s.Draining))
+	c.countLost(f)
 	f.reloaded.add(truth(c.Reloaded == nil || c.Reloaded()))
 	for _, family := range f.all() {
 		family.send(ch)

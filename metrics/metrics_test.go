@@ -292,7 +292,7 @@ func TestZeroes(t *testing.T) {
 // The names and labels are a promise.
 func TestNames(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(NewCollector(Options{Gateway: play(t, "ssh"), Datapath: "packet"}))
+	r.MustRegister(NewCollector(Options{Gateway: play(t, "ssh"), Datapath: "packet", Lost: func() map[string]uint64 { return map[string]uint64{"log": 0} }}))
 	problems, err := testutil.GatherAndLint(r)
 	if err != nil || len(problems) != 0 {
 		t.Errorf("%v, %v", problems, err)
@@ -322,6 +322,9 @@ func TestNames(t *testing.T) {
 		"tidegate_drops_total":                   "counter reason",
 		"tidegate_datapath_info":                 "gauge datapath",
 		"tidegate_config_last_reload_successful": "gauge ",
+		"tidegate_snat_ports_draining":           "gauge ",
+		"tidegate_flows_max":                     "gauge ",
+		"tidegate_events_lost_total":             "counter sink",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

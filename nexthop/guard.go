@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/nftables"
@@ -59,6 +60,7 @@ type Guard struct {
 	// Adopted says that the table was there before: a gateway had been killed.
 	Adopted bool
 
+	mu      sync.Mutex // held while the table is replaced
 	options GuardOptions
 }
 
@@ -66,21 +68,42 @@ type Guard struct {
 // a process that was killed, is replaced in the same transaction: there is no
 // moment without.
 func InstallGuard(o GuardOptions) (*Guard, error) {
-	interfaces, err := findIngress(o)
+	adopted, err := install(o)
 	if err != nil {
 		return nil, err
+	}
+	return &Guard{Adopted: adopted, options: o}, nil
+}
+
+// Update guards something else from now on; there is no moment without. An error
+// changes nothing.
+func (g *Guard) Update(o GuardOptions) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, err := install(o); err != nil {
+		return err
+	}
+	g.options = o
+	return nil
+}
+
+// install puts the table in place, and says whether there was one.
+func install(o GuardOptions) (adopted bool, err error) {
+	interfaces, err := findIngress(o)
+	if err != nil {
+		return false, err
 	}
 	tx, err := openGuardTx()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if err := tx.build(interfaces, disjoint(o.Frontends)); err != nil {
-		return nil, fmt.Errorf("nexthop: encode guard: %w", err)
+		return false, fmt.Errorf("nexthop: encode guard: %w", err)
 	}
 	if err := tx.Flush(); err != nil {
-		return nil, explainGuard("install guard", err)
+		return false, explainGuard("install guard", err)
 	}
-	return &Guard{Adopted: tx.adopted, options: o}, nil
+	return tx.adopted, nil
 }
 
 // findIngress looks for the interfaces, since nf_tables (6.16) accepts names of

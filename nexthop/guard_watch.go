@@ -52,6 +52,8 @@ func (g *Guard) Watch(ctx context.Context, log *slog.Logger) error {
 
 // restore installs the guard again if it is not whole.
 func (g *Guard) restore(ctx context.Context, log *slog.Logger) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -60,7 +62,7 @@ func (g *Guard) restore(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	log.Error("somebody removed the host guard (nftables table netdev " + guardTable + "); it is put back")
-	_, err = InstallGuard(g.options)
+	_, err = install(g.options)
 	return err
 }
 

@@ -90,13 +90,12 @@ type Status struct {
 // Prober probes a set of targets. It is safe for concurrent use.
 // [I] immutable, [L] under mu.
 type Prober struct {
-	questions map[string]*question                                            // [I] by Spec.Name
-	source    func() netip.Addr                                               // [I] never nil
-	changed   func(Target, bool)                                              // [I] never nil
-	log       *slog.Logger                                                    // [I]
-	ask       func(context.Context, *question, netip.Addr, netip.Addr) answer // [I] of ask.go, but for tests of time
+	source  func() netip.Addr                                               // [I] never nil
+	changed func(Target, bool)                                              // [I] never nil
+	log     *slog.Logger                                                    // [I]
+	ask     func(context.Context, *question, netip.Addr, netip.Addr) answer // [I] of ask.go, but for tests of time
 
-	changing sync.Mutex // held by SetTargets, which waits for goroutines that need mu
+	changing sync.Mutex // held by Replace, which waits for goroutines that need mu
 	mu       sync.Mutex
 	watches  []*watch        // [L] in the order of the targets
 	ctx      context.Context // [L] Run's; nil before it
@@ -108,6 +107,7 @@ type watch struct {
 	Target                      // [I]
 	question *question          // [I]
 	offset   time.Duration      // [I] when it is first asked, after its start
+	fresh    bool               // [L] not started yet
 	state    state              // [L]
 	stop     context.CancelFunc // [L] nil before its start
 	done     chan struct{}      // [I] closed at its end
@@ -116,11 +116,7 @@ type watch struct {
 // New makes a Prober that Run starts. It fails on what can't be probed: the error
 // names the probe or target, and the remedy.
 func New(o Options) (*Prober, error) {
-	questions, err := newQuestions(o.Specs)
-	if err != nil {
-		return nil, err
-	}
-	p := &Prober{questions: questions, source: o.Source, changed: o.Changed, log: o.Log, ask: ask}
+	p := &Prober{source: o.Source, changed: o.Changed, log: o.Log, ask: ask}
 	if p.source == nil {
 		p.source = func() netip.Addr { return netip.Addr{} }
 	}
@@ -130,29 +126,35 @@ func New(o Options) (*Prober, error) {
 	if p.log == nil {
 		p.log = slog.Default()
 	}
-	_, err = p.SetTargets(o.Targets)
+	_, err := p.Replace(o.Specs, o.Targets)
 	return p, err
 }
 
-// SetTargets replaces the targets. Those that stay go on undisturbed, those that come
-// are asked at once; of those that go, which it returns, Changed hears no more when it
-// returns. An error changes nothing.
-func (p *Prober) SetTargets(targets []Target) (gone []Target, err error) {
+// Replace puts other probes and targets in place. Targets that stay with a probe that
+// stays as it is go on undisturbed; where it is another one by the same name, what is
+// known of them stands until it has asked. Those that come are asked at once; of those
+// that go, which it returns, Changed hears no more when it returns. An error changes
+// nothing.
+func (p *Prober) Replace(specs []Spec, targets []Target) (gone []Target, err error) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	assigned, err := assign(p.questions, targets)
+	questions, err := newQuestions(specs)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range p.exchange(targets, assigned) {
-		<-w.done
-		gone = append(gone, w.Target)
+	assigned, err := assign(questions, targets)
+	if err != nil {
+		return nil, err
 	}
-	return gone, nil
+	stopped := p.exchange(targets, assigned)
+	for _, w := range stopped {
+		<-w.done // what it has found last comes before what its heir finds
+	}
+	return p.startNew(stopped), nil
 }
 
-// exchange puts the targets in place, and stops and returns those that are gone.
-func (p *Prober) exchange(targets []Target, assigned []*question) (gone []*watch) {
+// exchange puts the targets in place, and stops and returns those whose watch is over.
+func (p *Prober) exchange(targets []Target, assigned []*question) (stopped []*watch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := make(map[Target]*watch, len(p.watches))
@@ -162,10 +164,11 @@ func (p *Prober) exchange(targets []Target, assigned []*question) (gone []*watch
 	p.watches = nil
 	for i, t := range targets {
 		w := before[t]
-		if delete(before, t); w == nil {
-			w = &watch{Target: t, question: assigned[i], done: make(chan struct{})}
+		if w != nil && w.question.Spec == assigned[i].Spec {
+			delete(before, t)
+		} else {
+			w = &watch{Target: t, question: assigned[i], fresh: true, done: make(chan struct{})}
 			w.offset = offset(i, len(targets), w.question.Interval)
-			p.start(w)
 		}
 		p.watches = append(p.watches, w)
 	}
@@ -175,7 +178,30 @@ func (p *Prober) exchange(targets []Target, assigned []*question) (gone []*watch
 		} else {
 			w.stop()
 		}
-		gone = append(gone, w)
+		stopped = append(stopped, w)
+	}
+	return stopped
+}
+
+// startNew begins to follow the targets that are new, with what was known of those that
+// have been followed with another question, and returns those that are gone.
+func (p *Prober) startNew(stopped []*watch) (gone []Target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := make(map[Target]state, len(stopped))
+	for _, w := range stopped {
+		known[w.Target] = w.state
+	}
+	for _, w := range p.watches {
+		if w.fresh {
+			w.fresh, w.state = false, known[w.Target]
+			w.state.against = 0
+			delete(known, w.Target)
+			p.start(w)
+		}
+	}
+	for t := range known {
+		gone = append(gone, t)
 	}
 	return gone
 }

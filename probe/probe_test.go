@@ -11,7 +11,7 @@ import (
 )
 
 // Targets that stay go on as if nothing had been; the others come and go at once.
-func TestSetTargets(t *testing.T) {
+func TestReplaceTargets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		asked := map[netip.Addr]int{}
@@ -33,11 +33,11 @@ func TestSetTargets(t *testing.T) {
 		go func() { ended <- p.Run(ctx) }()
 		interval := web(nil).Interval
 		time.Sleep(interval / 2)
-		gone, err := p.SetTargets([]Target{all[2], all[1]})
+		gone, err := p.Replace([]Spec{web(nil)}, []Target{all[2], all[1]})
 		if err != nil || !slices.Equal(gone, all[:1]) {
 			t.Errorf("gone are %v, %v", gone, err)
 		}
-		if _, err := p.SetTargets([]Target{{"other", all[0].Backend}}); err == nil {
+		if _, err := p.Replace([]Spec{web(nil)}, []Target{{"other", all[0].Backend}}); err == nil {
 			t.Error("a target of no probe is taken")
 		}
 		time.Sleep(7 * interval / 4)
@@ -56,5 +56,58 @@ func TestSetTargets(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A probe that asks another question takes over what is known, and is heard from then
+// on; the one before it is heard no more.
+func TestReplaceQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var heard []bool
+		paths := map[string]int{}
+		all := hosts("web", 1)
+		p := mustNew(t, Options{Specs: []Spec{web(nil)}, Targets: all, Changed: func(_ Target, up bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard = append(heard, up)
+		}})
+		p.ask = func(_ context.Context, q *question, _, _ netip.Addr) answer {
+			mu.Lock()
+			defer mu.Unlock()
+			paths[q.Path]++
+			if q.Path == "/other" && paths[q.Path] > 1 {
+				return answer{kind: no, result: "503"}
+			}
+			return answer{kind: yes, result: "200 OK"}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx) }()
+		synctest.Wait()
+		since := p.Status()[0].Since
+		time.Sleep(time.Millisecond)
+		other := web(func(s *Spec) { s.Path = "/other" })
+		if gone, err := p.Replace([]Spec{other}, all); err != nil || len(gone) != 0 {
+			t.Errorf("gone are %v, %v", gone, err)
+		}
+		if s := p.Status()[0]; !s.Known || !s.Up || !s.Since.Equal(since) {
+			t.Errorf("after the change %+v", s)
+		}
+		if _, err := p.Replace([]Spec{other, other}, all); err == nil {
+			t.Error("two probes of one name are taken")
+		}
+		time.Sleep(other.Interval + time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if paths[web(nil).Path] != 1 || paths["/other"] != 2 || !slices.Equal(heard, []bool{true, false}) {
+			t.Errorf("asked %v, heard %v", paths, heard)
+		}
+		stop()
+		mu.Unlock()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
 	})
 }

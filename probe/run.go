@@ -20,7 +20,9 @@ func (p *Prober) Run(ctx context.Context) error {
 	p.mu.Lock()
 	p.ctx = ctx
 	for _, w := range p.watches {
-		p.start(w)
+		if !w.fresh { // Replace starts it
+			p.start(w)
+		}
 	}
 	p.mu.Unlock()
 	<-ctx.Done()
@@ -100,6 +102,6 @@ func (p *Prober) observe(ctx context.Context, w *watch, a answer, now time.Time)
 	if !news {
 		return
 	}
-	log.InfoContext(ctx, map[bool]string{true: "backend is up", false: "backend is down"}[up])
+	log.DebugContext(ctx, map[bool]string{true: "backend is up", false: "backend is down"}[up])
 	p.changed(w.Target, up)
 }

@@ -195,11 +195,11 @@ func TestChanged(t *testing.T) {
 func checkLog(t *testing.T, log string) {
 	t.Helper()
 	for line, times := range map[string]int{
-		`level=DEBUG msg="probe failed" probe=web backend=127.0.1.1 result="no answer within 5s"`:  2,
-		`level=DEBUG msg="probe failed" probe=web backend=127.0.1.1 result="connection refused"`:   1,
-		`level=INFO msg="backend is down" probe=web backend=127.0.1.1 result="connection refused"`: 1,
-		`level=INFO msg="backend is up" probe=web backend=127.0.1.1 result="200 OK"`:               1,
-		`level=INFO`: 3,
+		`level=DEBUG msg="probe failed" probe=web backend=127.0.1.1 result="no answer within 5s"`:   2,
+		`level=DEBUG msg="probe failed" probe=web backend=127.0.1.1 result="connection refused"`:    1,
+		`level=DEBUG msg="backend is down" probe=web backend=127.0.1.1 result="connection refused"`: 1,
+		`level=DEBUG msg="backend is up" probe=web backend=127.0.1.1 result="200 OK"`:               1,
+		`msg="backend is`: 3,
 	} {
 		if n := strings.Count(log, line); n != times {
 			t.Errorf("the log has %d of %s, want %d:\n%s", n, line, times, log)

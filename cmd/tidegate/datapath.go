@@ -28,7 +28,9 @@ type datapath struct {
 	workers []gateway.Port
 	control gateway.Port
 	changed <-chan struct{}
-	source  func() netip.Addr // the gateway's own address inside, for probes
+	source  func() netip.Addr             // the gateway's own address inside, for probes
+	answer  func(was, now *config.Config) // the frontends may be others now
+	accepts func(*config.Config) error    // what this host can't do of a configuration
 	queues  []interface{ Stats() packetio.Stats }
 	run     []func(context.Context) error // beside the gateway, until ctx is done
 	undo
@@ -118,15 +120,21 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	if err := d.openSockets([2]string{inside, outside}, readers(c), table); err != nil {
 		return nil, err
 	}
-	if err := checkInternal(c, own(table.Snapshot().Link(nexthop.Inside).Address)); err != nil {
+	d.accepts = func(c *config.Config) error {
+		return checkInternal(c, own(table.Snapshot().Link(nexthop.Inside).Address))
+	}
+	if err := d.accepts(c); err != nil {
 		return nil, err
 	}
-	for _, side := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
-		table.Answer(side, answered(c, side))
+	d.answer = func(_, now *config.Config) {
+		for _, side := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
+			table.Answer(side, answered(now, side))
+		}
 	}
+	d.answer(nil, c)
 	d.changed = table.Changed()
 	d.source = func() netip.Addr { return own(table.Snapshot().Link(nexthop.Inside).Address) }
-	if d.guard, err = nexthop.InstallGuard(p.guard(c)); err != nil {
+	if d.guard, err = nexthop.InstallGuard(p.guard(c, every)); err != nil {
 		return nil, err
 	}
 	d.run = []func(context.Context) error{table.Run, func(ctx context.Context) error { return d.guard.Watch(ctx, log) }}

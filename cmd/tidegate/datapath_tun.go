@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,13 +20,13 @@ import (
 // openTUNPath makes the TUN device; what leads packets into it is the operator's
 // (printRoutes says how), so the guard is too: a blackhole behind every route.
 func openTUNPath(c *config.Config, _ *plan, log *slog.Logger) (_ *datapath, err error) {
-	if rule := floatingRule(c); rule != "" {
-		return nil, fmt.Errorf("rule %s has enableFloatingIP, which hands frames to a backend by its link-layer address; use datapath packet", rule)
-	}
-	if err := checkInternal(c, addressOf(c.Gateway.Inside.Name)); err != nil {
+	if err := acceptTUN(c); err != nil {
 		return nil, err
 	}
-	d := &datapath{name: config.DatapathTUN, source: func() netip.Addr { return addressOf(c.Gateway.Inside.Name) }}
+	d := &datapath{
+		name: config.DatapathTUN, accepts: acceptTUN, source: func() netip.Addr { return addressOf(c.Gateway.Inside.Name) },
+		answer: func(was, now *config.Config) { tellRoutes(was, now, log) },
+	}
 	defer d.onError(&err)
 	queues, err := packetio.OpenTUN(packetio.TUNOptions{Name: c.Gateway.TUN.Name, Queues: readers(c)})
 	if err != nil {
@@ -50,6 +51,23 @@ func openTUNPath(c *config.Config, _ *plan, log *slog.Logger) (_ *datapath, err 
 		d.workers = append(d.workers, port)
 	}
 	return d, nil
+}
+
+// tellRoutes says when the operator's routes have to follow the configuration.
+func tellRoutes(was, now *config.Config, log *slog.Logger) {
+	for _, side := range []nexthop.Side{nexthop.Inside, nexthop.Outside} {
+		if !slices.Equal(answered(was, side), answered(now, side)) {
+			log.Warn("frontends have changed, and the routes to them have to: see `tidegate run --print-routes`", "side", side.String())
+		}
+	}
+}
+
+// acceptTUN refuses what a TUN device can't do.
+func acceptTUN(c *config.Config) error {
+	if rule := floatingRule(c); rule != "" {
+		return fmt.Errorf("rule %s has enableFloatingIP, which hands frames to a backend by its link-layer address; use datapath packet", rule)
+	}
+	return checkInternal(c, addressOf(c.Gateway.Inside.Name))
 }
 
 // floatingRule returns the name of a rule with direct server return, or "".

@@ -3,66 +3,193 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
-	"reflect"
+	"slices"
+	"strings"
+	"time"
 
+	"tidegate/api"
 	"tidegate/config"
+	"tidegate/gateway"
 )
 
-// errRestart is for a change that this version can't make while it runs.
-var errRestart = errors.New("it differs in more than adminState and the members of pools without outbound ports and NAT ranges " +
-	"(a load-balancing rule on a public frontend gives them unless it says disableOutboundSnat: true); restart the gateway")
+// apiSource is the source of a configuration that PUT /v1/config has brought. The file
+// stays as it is: who reads it again goes back to it.
+const apiSource = "api"
 
-// hangups reads the configuration again at each SIGHUP. What can't be changed in
-// a running gateway leaves everything as it was.
-func (s *service) hangups(ctx context.Context, hup <-chan os.Signal) error {
+// reloads reads the file again at each SIGHUP, and when it changes if that is asked for.
+func (s *service) reloads(ctx context.Context, hup <-chan os.Signal) error {
+	changed := make(chan struct{}, 1)
+	if s.now().config.Reload.WatchFile {
+		go s.watch(ctx, changed)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			err := s.reload()
-			s.reloaded.Store(err == nil)
-			if err != nil {
-				s.log.Error("configuration not reloaded, the one before stays in force", "file", s.file, "error", err)
-				continue
-			}
-			s.log.Info("configuration reloaded", "file", s.file)
+		case <-changed:
 		}
+		c, err := config.Load(s.file)
+		_ = s.change(ctx, c, s.file, err) // it is told of
 	}
 }
 
-func (s *service) reload() error {
-	c, err := config.Load(s.file)
+// watch signals when the file has changed. A gateway whose file can't be watched any
+// more goes on without.
+func (s *service) watch(ctx context.Context, changed chan<- struct{}) {
+	err := watchFile(ctx, s.file, func() {
+		select {
+		case changed <- struct{}{}:
+		default: // it is about to be read
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("the configuration file is no longer watched; SIGHUP reloads it", "file", s.file, "error", err)
+	}
+}
+
+// inForce is a configuration and what has come of it.
+type inForce struct {
+	config *config.Config
+	plan   *plan
+	source string // a file, or apiSource
+	loaded time.Time
+}
+
+func (s *service) now() *inForce { return s.inForce.Load() }
+
+// change puts a configuration in force, unless there was an error in reading it or it
+// can't be: then everything stays as it was. Either is told as an event.
+func (s *service) change(ctx context.Context, c *config.Config, source string, err error) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if err == nil {
+		err = s.replace(ctx, c, source)
+	}
+	s.rejected.Store(&err)
 	if err != nil {
+		s.gateway.Note(gateway.Notice{Kind: gateway.ConfigRejected, Rule: -1,
+			Message: fmt.Sprintf("The configuration from %s is rejected, the one before stays in force: %s", source, oneLine(err))})
 		return err
 	}
-	if !sameButBackends(s.config, c) {
-		return errRestart
-	}
-	p := newPlan(c)
-	if err := s.checks.replace(p); err != nil {
-		return err
-	}
-	s.gateway.SetMembers(&p.nat)
-	for _, pool := range p.pools {
-		s.gateway.SetBackends(pool.Name, pool.Backends)
-	}
-	s.config = c
+	s.gateway.Note(gateway.Notice{Kind: gateway.ConfigReloaded, Rule: -1,
+		Message: fmt.Sprintf("The configuration from %s is in force.", source)})
 	return nil
 }
 
-// sameButBackends says whether two configurations differ in the backends of
-// load-balancing rules at most.
-func sameButBackends(a, b *config.Config) bool {
-	return reflect.DeepEqual(a.Gateway, b.Gateway) && reflect.DeepEqual(a.API, b.API) && a.Log == b.Log &&
-		reflect.DeepEqual(withoutBackends(newPlan(a)), withoutBackends(newPlan(b)))
+// replace changes what runs, step by step; those that can fail come first, and what
+// they have changed does no harm to the configuration before.
+func (s *service) replace(ctx context.Context, c *config.Config, source string) error {
+	was := s.now()
+	if fixed := config.Fixed(was.config, c); len(fixed) > 0 {
+		return fixedError{fixed}
+	}
+	next := newPlan(c, was.plan)
+	if len(next.rules) > maxRules {
+		return errors.New("this gateway has had 65,536 rules since it started; restart it")
+	}
+	if err := s.path.accepts(c); err != nil {
+		return err
+	}
+	if _, err := s.gateway.Prepare(next.change()); err != nil {
+		return err
+	}
+	if err := s.reloadTokens(); err != nil {
+		return err
+	}
+	if s.path.guard != nil {
+		if err := s.path.guard.Update(guardBoth(&inForce{config: c, plan: next}, was)); err != nil {
+			return err
+		}
+	}
+	return s.adopt(ctx, c, next, was.plan, source)
 }
 
-func withoutBackends(p *plan) *plan {
-	for _, pool := range p.pools {
-		pool.Backends = nil
+// adopt has whoever is new probed first, so that new flows find backends at once.
+func (s *service) adopt(ctx context.Context, c *config.Config, next, was *plan, source string) error {
+	if err := s.checks.ask(ctx, next, was); err != nil {
+		return err
 	}
-	p.nat.Members = nil
+	prepared, err := s.gateway.Prepare(next.change())
+	if err != nil {
+		return err // can't be: it was possible a moment ago
+	}
+	if err := s.gateway.Adopt(prepared); err != nil {
+		s.log.Error("resets could not be sent", "error", err)
+	}
+	s.path.answer(s.now().config, c)
+	s.level.Set(levelOf(c.Log))
+	s.inForce.Store(&inForce{config: c, plan: next, source: source, loaded: time.Now()})
+	return s.checks.replace(next)
+}
+
+func (p *plan) change() gateway.Change {
+	return gateway.Change{Rules: slices.Clone(p.rules), Names: p.names, Timers: p.timers, Policy: p.nat, Pools: p.pools}
+}
+
+func (s *service) reloadTokens() error {
+	if s.tokens == nil {
+		return nil
+	}
+	return s.tokens.Reload()
+}
+
+// applyConfig is PUT /v1/config.
+func (s *service) applyConfig(format string, body []byte) error {
+	c, err := config.Parse(format, body)
+	return asProblem(s.change(context.Background(), c, apiSource, err))
+}
+
+// checkConfig is POST /v1/config:validate.
+func (s *service) checkConfig(format string, body []byte) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	c, err := config.Parse(format, body)
+	if err != nil {
+		return asProblem(err)
+	}
+	was := s.now()
+	if fixed := config.Fixed(was.config, c); len(fixed) > 0 {
+		return asProblem(fixedError{fixed})
+	}
+	if err := s.path.accepts(c); err != nil {
+		return asProblem(err)
+	}
+	_, err = s.gateway.Prepare(newPlan(c, was.plan).change())
+	return asProblem(err)
+}
+
+// fixedError is what can't change while the gateway runs.
+type fixedError struct{ config.Problems }
+
+// asProblem is how the API tells of an error in a configuration.
+func asProblem(err error) error {
+	if err == nil {
+		return nil
+	}
+	p := api.NewProblem(http.StatusUnprocessableEntity, "the configuration is not valid")
+	var problems config.Problems
+	var fixed fixedError
+	switch {
+	case errors.As(err, &fixed):
+		p, problems = api.NewProblem(http.StatusConflict, "the configuration can't be put in force without a restart"), fixed.Problems
+	case !errors.As(err, &problems):
+		p.Detail = err.Error()
+	}
+	for _, one := range problems {
+		p.Errors = append(p.Errors, api.Detail{Location: one.Path, Message: one.Message})
+	}
 	return p
 }
+
+func levelOf(c config.Log) (level slog.Level) {
+	_ = level.UnmarshalText([]byte(c.Level)) // the configuration is validated
+	return level
+}
+
+// oneLine is an error of several lines in one.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -16,6 +16,7 @@ import (
 	"tidegate/config"
 	"tidegate/gateway"
 	"tidegate/nat"
+	"tidegate/record"
 )
 
 func newRun() *cobra.Command {
@@ -33,7 +34,7 @@ func newRun() *cobra.Command {
 			if routes {
 				return printRoutes(cmd.OutOrStdout(), c)
 			}
-			return run(cmd.Context(), file, c, newLog(c.Log))
+			return run(cmd.Context(), file, c)
 		},
 	}
 	configFlag(cmd, &file)
@@ -41,19 +42,20 @@ func newRun() *cobra.Command {
 	return cmd
 }
 
-func newLog(c config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // the configuration is validated
+// newLog returns a log and what sets its level.
+func newLog(c config.Log) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(levelOf(c))
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)), level
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
+	return slog.New(slog.NewTextHandler(os.Stderr, o)), level
 }
 
 // run takes what the gateway needs from the host, step by step, forwards, and
 // gives everything back in reverse, also when a step fails.
-func run(ctx context.Context, file string, c *config.Config, log *slog.Logger) (err error) {
+func run(ctx context.Context, file string, c *config.Config) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go; forwarding goes on
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -65,26 +67,65 @@ func run(ctx context.Context, file string, c *config.Config, log *slog.Logger) (
 		return err
 	}
 	taken.add(mine.Close)
-	listeners, err := server.Listen(c.API.Listen)
+	log, level := newLog(c.Log)
+	s := &service{file: file, log: log, level: level, started: time.Now()}
+	p := newPlan(c, nil)
+	s.inForce.Store(&inForce{config: c, plan: p, source: file, loaded: s.started})
+	listeners, err := s.listen(c.API)
 	if err != nil {
 		return err
 	}
 	taken.add(func() error { return closeAll(listeners) })
-	s := &service{config: c, plan: newPlan(c), file: file, log: log}
-	if s.path, err = openDatapath(c, s.plan, log); err != nil {
+	if s.path, err = openDatapath(c, p, log); err != nil {
 		return err
 	}
 	taken.add(s.path.close)
 	defer func() { err = errors.Join(err, s.path.unguard(s.running.Load(), err)) }()
 	log.Info("datapath chosen", "datapath", s.path.name, "why", s.path.why)
-	if s.gateway, err = newGateway(c, s.plan, s.path, log); err != nil {
+	if s.gateway, err = newGateway(c, p, s.path, log); err != nil {
 		return err
 	}
 	taken.add(func() error { s.gateway.Close(); return nil })
-	if s.checks, err = newChecks(s.plan, s.gateway, s.path.source, log); err != nil {
+	if s.records, err = newRecords(c.FlowRecords, s.gateway, log); err != nil {
+		return err
+	}
+	if s.checks, err = newChecks(p, s.gateway, s.path.source, log); err != nil {
 		return err
 	}
 	return s.serve(ctx, listeners, hup)
+}
+
+// listen opens the API's listeners, and reads the tokens that those which anybody can
+// reach ask for.
+func (s *service) listen(c config.API) (listeners []net.Listener, err error) {
+	if c.TokenFile != "" {
+		if s.tokens, err = server.LoadTokens(c.TokenFile); err != nil {
+			return nil, err
+		}
+	}
+	o := server.ListenOptions{CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, Tokens: s.tokens}
+	if listeners, err = server.Listen(c.Listen, o); err != nil {
+		return nil, err
+	}
+	for _, l := range listeners {
+		if at, tcp := l.Addr().(*net.TCPAddr); tcp && !at.IP.IsLoopback() && c.TLS.CertFile == "" {
+			s.log.Warn("tokens cross the network readable; give api.tls a certificate", "listener", at.String())
+		}
+	}
+	return listeners, nil
+}
+
+func newRecords(c config.FlowRecords, g *gateway.Gateway, log *slog.Logger) (*record.Recorder, error) {
+	o := record.Options{Gateway: g, Log: log}
+	if c.File.Path != "" {
+		o.File = &record.FileOptions{Path: c.File.Path, MaxSizeInMB: c.File.MaxSizeInMB, MaxFiles: c.File.MaxFiles}
+	}
+	if c.IPFIX.Collector != "" {
+		o.IPFIX = &record.IPFIXOptions{
+			Collector: c.IPFIX.Collector, Protocol: string(c.IPFIX.Protocol), ObservationDomainID: uint32(c.IPFIX.ObservationDomainID),
+		}
+	}
+	return record.New(o)
 }
 
 func closeAll(listeners []net.Listener) error {

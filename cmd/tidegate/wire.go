@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"tidegate/config"
 	"tidegate/conntrack"
 	"tidegate/gateway"
@@ -20,18 +23,39 @@ type plan struct {
 
 	balancing map[poolKey]*nat.Pool
 	numbers   map[ruleKey]uint16
-	implied   []uint16 // the numbers of the outbound rules that load-balancing rules imply, in order
 }
 
 // poolKey is what load-balancing rules have in common that share their choice.
 type poolKey struct{ pool, probe string }
 
+// The sections of rules, as the file has them.
+const (
+	sectionOutboundRules      = "outboundRules"
+	sectionInboundNATRules    = "inboundNatRules"
+	sectionInboundNATPools    = "inboundNatPools"
+	sectionLoadBalancingRules = "loadBalancingRules"
+	sectionInstancePublicIPs  = "instancePublicIPs"
+)
+
+// ruleKey is what makes a rule the same one in another configuration: its name within
+// its section. An outbound rule that load-balancing rules imply has the name of the
+// first of them, which may go while the others stay: it is known by pool and protocol.
 type ruleKey struct {
-	section gateway.RuleType
-	name    string
+	section, name string
+	pool          string          // of an implied one
+	protocol      config.Protocol // likewise
 }
 
-func newPlan(c *config.Config) *plan {
+func keyOf(o config.Outbound) ruleKey {
+	if o.Implied {
+		return ruleKey{section: sectionOutboundRules, pool: o.BackendAddressPool, protocol: o.Protocol}
+	}
+	return ruleKey{section: sectionOutboundRules, name: o.Name}
+}
+
+// newPlan plans for a gateway that starts, or for one that runs by another plan: rules
+// keep their numbers for as long as it runs, since flows have them.
+func newPlan(c *config.Config, before *plan) *plan {
 	p := &plan{
 		names: make(gateway.Names), balancing: make(map[poolKey]*nat.Pool), numbers: make(map[ruleKey]uint16),
 		timers: conntrack.Timers{
@@ -39,10 +63,16 @@ func newPlan(c *config.Config) *plan {
 			ResetHold: c.Timers.TCPResetHold, ICMP: c.Timers.ICMP, UDPOutboundOnly: !c.Timers.UDPInboundRefresh,
 		},
 	}
+	if before != nil {
+		p.inheritNumbers(before)
+	}
 	p.addAddresses(c)
 	p.numberRules(c)
-	for i, r := range c.NATRules() {
-		p.addNATRule(c, r, uint16(len(c.OutboundRules)+i))
+	for _, r := range c.InboundNATRules {
+		p.addNATRule(c, r, p.numbers[ruleKey{section: sectionInboundNATRules, name: r.Name}])
+	}
+	for _, r := range c.InboundNATPools {
+		p.addNATRule(c, r, p.numbers[ruleKey{section: sectionInboundNATPools, name: r.Name}])
 	}
 	for _, r := range c.LoadBalancingRules {
 		p.addBalancing(c, r)
@@ -51,13 +81,25 @@ func newPlan(c *config.Config) *plan {
 		p.addInstance(i)
 	}
 	p.addOutbounds(c)
+	p.addProbes(c)
+	return p
+}
+
+// inheritNumbers takes every rule over as one that is gone, until it is found again.
+func (p *plan) inheritNumbers(before *plan) {
+	p.numbers, p.rules = maps.Clone(before.numbers), slices.Clone(before.rules)
+	for i := range p.rules {
+		p.rules[i].Removed = true
+	}
+}
+
+func (p *plan) addProbes(c *config.Config) {
 	for _, s := range c.Probes {
 		p.probes = append(p.probes, probe.Spec{
 			Name: s.Name, Protocol: probe.Protocol(s.Protocol), Port: uint16(s.Port), Path: s.RequestPath,
 			Interval: s.Interval(), Timeout: s.Timeout(), Threshold: s.ProbeThreshold,
 		})
 	}
-	return p
 }
 
 func (p *plan) addAddresses(c *config.Config) {
@@ -82,40 +124,47 @@ func (p *plan) addAddresses(c *config.Config) {
 // contract's sections.
 func (p *plan) numberRules(c *config.Config) {
 	for _, r := range c.OutboundRules {
-		p.number(r.Name, gateway.OutboundRule, r.IdleTimer)
+		p.number(ruleKey{section: sectionOutboundRules, name: r.Name}, r.Name, gateway.OutboundRule, r.IdleTimer)
 	}
-	for _, r := range c.NATRules() {
-		p.number(r.Name, gateway.InboundNATRule, r.IdleTimer)
+	for _, r := range c.InboundNATRules {
+		p.number(ruleKey{section: sectionInboundNATRules, name: r.Name}, r.Name, gateway.InboundNATRule, r.IdleTimer)
+	}
+	for _, r := range c.InboundNATPools {
+		p.number(ruleKey{section: sectionInboundNATPools, name: r.Name}, r.Name, gateway.InboundNATRule, r.IdleTimer)
 	}
 	for _, r := range c.LoadBalancingRules {
-		rule := p.number(r.Name, gateway.LoadBalancingRule, r.IdleTimer)
+		rule := p.number(ruleKey{section: sectionLoadBalancingRules, name: r.Name}, r.Name, gateway.LoadBalancingRule, r.IdleTimer)
 		rule.UDPIdle = c.Timers.UDPLoadBalanced
 		if f, _ := c.Frontend(r.FrontendIPConfiguration); r.HAPorts() && f.Internal() {
 			rule.Silent, rule.Reset, rule.Late, rule.Ask = true, false, false, false // Azure never resets there
 		}
 	}
 	for _, i := range c.InstancePublicIPs {
-		p.number(i.Name, gateway.InstancePublicIP, i.IdleTimer)
+		p.number(ruleKey{section: sectionInstancePublicIPs, name: i.Name}, i.Name, gateway.InstancePublicIP, i.IdleTimer)
 	}
 	for _, o := range c.Outbounds() {
 		if o.Implied { // an outbound rule as good as any, with the name of the one that implies it
-			p.implied = append(p.implied, uint16(len(p.rules)))
-			p.append(o.Name, gateway.OutboundRule, o.IdleTimer)
+			p.number(keyOf(o), o.Name, gateway.OutboundRule, o.IdleTimer)
 		}
 	}
 }
 
-func (p *plan) number(name string, section gateway.RuleType, t config.IdleTimer) *gateway.Rule {
-	p.numbers[ruleKey{section, name}] = uint16(len(p.rules))
-	return p.append(name, section, t)
+// number gives a rule the number that it has had, or else the next one.
+func (p *plan) number(key ruleKey, name string, section gateway.RuleType, t config.IdleTimer) *gateway.Rule {
+	n, known := p.numbers[key]
+	if !known {
+		n = uint16(len(p.rules))
+		p.numbers[key] = n
+		p.rules = append(p.rules, gateway.Rule{})
+	}
+	p.rules[n] = gateway.Rule{
+		Name: name, Type: section, Idle: t.Idle(), Reset: t.EnableTCPReset, Late: t.LateReset(), Ask: t.KeepaliveBeforeReset,
+	}
+	return &p.rules[n]
 }
 
-func (p *plan) append(name string, section gateway.RuleType, t config.IdleTimer) *gateway.Rule {
-	p.rules = append(p.rules, gateway.Rule{
-		Name: name, Type: section, Idle: t.Idle(), Reset: t.EnableTCPReset, Late: t.LateReset(), Ask: t.KeepaliveBeforeReset,
-	})
-	return &p.rules[len(p.rules)-1]
-}
+// maxRules is how many numbers there are for rules.
+const maxRules = 1 << 16
 
 // protocols: a rule for all of them lets pings out too; Azure knows no ICMP rule.
 func protocols(p config.Protocol) (all []packet.Protocol) {

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"tidegate/config"
-	"tidegate/gateway"
 	"tidegate/nat"
 	"tidegate/packet"
 	"tidegate/probe"
@@ -17,14 +16,11 @@ func (p *plan) addOutbounds(c *config.Config) {
 		member   packet.Addr
 		protocol config.Protocol
 	}
-	seen, implied := make(map[use]bool), p.implied
+	seen := make(map[use]bool)
 	for _, o := range c.Outbounds() {
 		r := nat.OutboundRule{
-			Rule: p.numbers[ruleKey{gateway.OutboundRule, o.Name}], Name: o.Name,
+			Rule: p.numbers[keyOf(o)], Name: o.Name,
 			Protocols: protocols(o.Protocol), Ports: o.Ports(),
-		}
-		if o.Implied {
-			r.Rule, implied = implied[0], implied[1:]
 		}
 		for _, f := range o.Frontends {
 			for a := range f.Addresses() {
@@ -78,7 +74,7 @@ func (p *plan) addBalancing(c *config.Config, r config.LoadBalancingRule) {
 	f, _ := c.Frontend(r.FrontendIPConfiguration)
 	pool := p.pool(c, r)
 	in := nat.InboundRule{
-		Rule: p.numbers[ruleKey{gateway.LoadBalancingRule, r.Name}], Name: r.Name,
+		Rule: p.numbers[ruleKey{section: sectionLoadBalancingRules, name: r.Name}], Name: r.Name,
 		Frontend: nat.Endpoint{Addr: packet.AddrFrom(f.Prefix().Addr()), Port: uint16(r.FrontendPort)},
 		Backend:  nat.Endpoint{Port: uint16(r.BackendPort)},
 		Pool:     pool, Distribution: distributions[r.LoadDistribution],
@@ -140,7 +136,7 @@ func (p *plan) addInstance(i config.InstancePublicIP) {
 	public := packet.AddrFrom(i.PublicIPAddress)
 	p.names[public] = i.Name
 	p.nat.Instances = append(p.nat.Instances, nat.Instance{
-		Rule: p.numbers[ruleKey{gateway.InstancePublicIP, i.Name}], Name: i.Name,
+		Rule: p.numbers[ruleKey{section: sectionInstancePublicIPs, name: i.Name}], Name: i.Name,
 		Public: public, Backend: packet.AddrFrom(i.BackendAddress),
 	})
 }

@@ -27,7 +27,7 @@ func wire(t *testing.T) (*config.Config, *plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c, newPlan(c)
+	return c, newPlan(c, nil)
 }
 
 // A frontend of one address may be written as a prefix.
@@ -57,7 +57,7 @@ func TestPlanOfAnOutboundRule(t *testing.T) {
 // The guard takes prefixes as they are: one of 65,536 addresses is one entry.
 func TestGuardOfPrefixes(t *testing.T) {
 	c, p := wire(t)
-	g := p.guard(c)
+	g := p.guard(c, every)
 	if len(g.Frontends) != 2 || g.Frontends[0].Outbound || !g.Frontends[1].Outbound {
 		t.Errorf("the guard is %+v", g.Frontends)
 	}

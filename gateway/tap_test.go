@@ -1,0 +1,378 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/conntrack"
+	"tidegate/nexthop"
+	"tidegate/packet"
+	"tidegate/packet/packettest"
+)
+
+// tap looks on until the test ends.
+func (r *rig) tap(o TapOptions) *Tap {
+	r.t.Helper()
+	if o.Snaplen == 0 {
+		o.Snaplen = maxPacket
+	}
+	t, err := r.Tap(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(t.Close)
+	return t
+}
+
+// seen returns what a tap has seen since it was last asked.
+func (r *rig) seen(t *Tap) (all []Sighting) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	cancel() // what is there is there
+	for {
+		batch, err := t.Next(ctx)
+		if err != nil {
+			return all
+		}
+		for _, s := range batch {
+			s.Packet = bytes.Clone(s.Packet)
+			all = append(all, s)
+		}
+	}
+}
+
+// watched sends a packet, and wants it and what is written for it to be seen. It
+// returns what was written, and the flow that all of it is of.
+func (r *rig) watched(t *Tap, from nexthop.Side, ip, frame []byte) (Verdict, [][]byte, []Sighting) {
+	r.t.Helper()
+	v := r.sendFrame(from, frame)
+	seen := r.seen(t)
+	if len(seen) == 0 {
+		r.t.Fatalf("%s: nothing was seen", packettest.Describe(ip))
+	}
+	came, left := seen[0], seen[1:]
+	if came.After || came.Own || came.Verdict != v || came.Side != from || came.Length != len(ip) || !bytes.Equal(came.Packet, ip) || came.At != r.clock {
+		r.t.Fatalf("%s: came as %+v", packettest.Describe(ip), came)
+	}
+	var written [][]byte
+	for _, side := range bothSides {
+		for _, b := range r.takeRaw(side) {
+			i := len(written)
+			if i >= len(left) || !left[i].After || left[i].Side != side || !bytes.Equal(left[i].Packet, b) || left[i].Known != came.Known {
+				r.t.Fatalf("%s: %s left the %v, and was seen as %+v", packettest.Describe(ip), packettest.Describe(b), side, left)
+			}
+			written = append(written, b)
+		}
+	}
+	if len(left) != len(written) {
+		r.t.Fatalf("%s: %d packets left, %d were seen", packettest.Describe(ip), len(written), len(left))
+	}
+	return v, written, seen
+}
+
+func (r *rig) frame(ip []byte, partial bool) []byte {
+	switch {
+	case r.ports[0].layout.headroom == 0:
+		return bytes.Clone(ip)
+	case partial:
+		return packettest.Ethernet(ip, packettest.Link{NeedsCsum: true})
+	}
+	return framed(ip)
+}
+
+// TestTapShowsBothEnds: every kind of flow is seen as it comes and as it leaves, with
+// the checksums of the wire, each time under the flow's name.
+func TestTapShowsBothEnds(t *testing.T) {
+	for _, tunnel := range []bool{false, true} {
+		for _, s := range subjects {
+			for _, partial := range []bool{false, true} {
+				r := newSubjectRig(t, tunnel)
+				tap := r.tap(TapOptions{})
+				v := packettest.Fields(t, s.b)
+				partial := partial && v.Proto != packet.ICMP && !v.NoChecksum
+				_, written, seen := r.watched(tap, s.from, s.b, r.frame(s.b, partial))
+				if len(written) != 1 || seen[1].Own || seen[1].Verdict != Forwarded {
+					t.Fatalf("%s: seen %+v", s.name, seen)
+				}
+				flows := r.flows()
+				for _, w := range seen {
+					if len(flows) != 1 || !w.Known || w.Flow.ID != flows[0].ID || w.Flow.Packets[0] != 1 {
+						t.Errorf("%s: of flow %+v", s.name, w.Flow)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestTapShowsPieces: of a datagram in pieces each is seen twice, those that waited for
+// the first one when they are sent; and what the gateway cuts up is seen in pieces.
+func TestTapShowsPieces(t *testing.T) {
+	for name, order := range orders {
+		r := newRig(t)
+		r.udp(client, server)
+		tap, in, out := r.tap(TapOptions{}), 0, 0
+		for _, piece := range order(packettest.Fragments(grown(t, datagram(client, server), 9), pieceMTU)) {
+			_, written, seen := r.watched(tap, nexthop.Inside, piece, framed(piece))
+			in, out = in+1, out+len(written)
+			for _, s := range seen[1:] {
+				if !s.Known || s.Own || s.Flow.Rule != ruleEgress {
+					t.Errorf("%s: a piece left as %+v", name, s)
+				}
+			}
+		}
+		if in < 5 || out < 5 {
+			t.Errorf("%s: %d pieces came, %d left", name, in, out)
+		}
+	}
+	r := newRig(t)
+	r.hops.hop[nexthop.Outside].MTU = 500
+	b := grown(t, datagram(client, server), 9)
+	if _, written, _ := r.watched(r.tap(TapOptions{}), nexthop.Inside, b, framed(b)); len(written) != 3 {
+		t.Errorf("%d pieces left", len(written))
+	}
+}
+
+// TestTapShowsRefusals: a packet that goes nowhere is seen with the reason, and so is
+// what its sender is told.
+func TestTapShowsRefusals(t *testing.T) {
+	for want, c := range map[Verdict]struct {
+		from nexthop.Side
+		b    []byte
+		told int
+	}{
+		DropTruncated:   {nexthop.Inside, datagram(client, server)[:12], 0},
+		DropNotMember:   {nexthop.Inside, datagram("10.0.0.99:1", server), 0},
+		DropNotOurs:     {nexthop.Outside, datagram(stranger, "203.0.113.99:1"), 0},
+		DropBadChecksum: {nexthop.Outside, flip(datagram(stranger, publicUDP), 10), 0},
+		DropTTL:         {nexthop.Inside, edited(datagram(client, server), func(b []byte) { b[8] = 1 }), 1},
+		Answered:        {nexthop.Outside, ping(hostOf(stranger), "203.0.113.5", 1), 1},
+		Reset:           {nexthop.Outside, packettest.TCP(packettest.Segment{Src: stranger, Dst: "203.0.113.5:2222", Seq: 1, Ack: 1, Flags: packet.ACK}), 1},
+	} {
+		r := newRig(t)
+		v, written, seen := r.watched(r.tap(TapOptions{}), c.from, c.b, framed(c.b))
+		if v != want || len(written) != c.told || seen[0].Known {
+			t.Errorf("%v: verdict %v, %d packets told, seen %+v", want, v, len(written), seen)
+		}
+		for _, s := range seen[1:] {
+			if !s.Own || s.Cause != want.String() || s.Verdict != want {
+				t.Errorf("%v: told %+v", want, s)
+			}
+		}
+	}
+}
+
+// TestTapShowsResets: those of the control goroutine, and what answers those who come late.
+func TestTapShowsResets(t *testing.T) {
+	for cause, end := range map[string]func(*rig){
+		"idle": func(r *rig) { r.sleep(testIdle + testIdle/50 + time.Second) },
+		"killed": func(r *rig) {
+			if n, err := r.Kill(everything); n != 1 || err != nil {
+				r.t.Fatal(n, err)
+			}
+		},
+	} {
+		r := newRig(t)
+		c := r.open(client)
+		id := r.flows()[0].ID
+		tap := r.tap(TapOptions{})
+		end(r)
+		r.wantOwn(tap, cause, id, 2)
+		late := packettest.TCP(packettest.Segment{Src: client, Dst: server, Seq: c.clientSeq, Ack: c.serverSeq, Flags: packet.ACK, Payload: "late"})
+		_, written, seen := r.watched(tap, nexthop.Inside, late, framed(late))
+		if len(written) != 1 || !seen[1].Own || seen[1].Cause != "reset" || !seen[1].Known || seen[1].Flow.ID != id {
+			t.Errorf("%s: who comes late sees %+v", cause, seen)
+		}
+	}
+}
+
+// wantOwn wants that so many packets of the gateway's own have been written, for that
+// cause, and that all were seen.
+func (r *rig) wantOwn(t *Tap, cause string, of conntrack.ID, n int) {
+	r.t.Helper()
+	seen := r.seen(t)
+	for _, side := range bothSides {
+		for _, b := range r.takeRaw(side) {
+			if len(seen) == 0 {
+				r.t.Fatalf("%s: %s was not seen", cause, packettest.Describe(b))
+			}
+			s := seen[0]
+			if !s.After || !s.Own || s.Cause != cause || s.Side != side || !s.Known || s.Flow.ID != of || !bytes.Equal(s.Packet, b) {
+				r.t.Errorf("%s: %s was seen as %+v", cause, packettest.Describe(b), s)
+			}
+			seen, n = seen[1:], n-1
+		}
+	}
+	if n != 0 || len(seen) != 0 {
+		r.t.Errorf("%s: %d too few, and seen besides: %+v", cause, n, seen)
+	}
+}
+
+func TestTapShowsQuestions(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Rules[ruleEgress].Ask = true })
+	r.open(client)
+	id, tap := r.flows()[0].ID, r.tap(TapOptions{})
+	for r.sleep(testIdle); len(r.sent[nexthop.Inside]) == 0; {
+		r.sleep(50 * time.Millisecond)
+	}
+	r.wantOwn(tap, "keepalive", id, 2)
+}
+
+// TestTapShowsWhatWaits when it is sent, as it is then.
+func TestTapShowsWhatWaits(t *testing.T) {
+	r := newRig(t)
+	r.hops.status[serverAddr] = nexthop.Unresolved
+	tap, b := r.tap(TapOptions{}), syn(client, server)
+	if v, _, seen := r.watched(tap, nexthop.Inside, b, partial(b)); v != Waiting || !seen[0].Known {
+		t.Fatalf("verdict %v, seen %+v", v, seen)
+	}
+	r.sleep(time.Second)
+	r.hops.status[serverAddr] = nexthop.Resolved
+	r.sleep(50 * time.Millisecond)
+	seen, sent := r.seen(tap), r.takeRaw(nexthop.Outside)
+	if len(seen) != 1 || len(sent) != 1 || !bytes.Equal(seen[0].Packet, sent[0]) {
+		t.Fatalf("sent %x, seen %+v", sent, seen)
+	}
+	if s := seen[0]; !s.After || s.Own || s.Side != nexthop.Outside || !s.Known || s.Flow.ID != r.flows()[0].ID || s.At != r.clock {
+		t.Errorf("seen %+v", s)
+	}
+}
+
+// TestTaps: each gets what matches, as much of it as it wants, until it is closed.
+func TestTaps(t *testing.T) {
+	r := newRig(t)
+	all := r.tap(TapOptions{Snaplen: 24})
+	left := r.tap(TapOptions{Match: func(s *Sighting) bool { return s.After && s.Length == len(s.Packet) }})
+	r.pass(nexthop.Inside, datagram(client, server))
+	seen := r.seen(all)
+	if len(seen) != 2 || len(seen[0].Packet) != 24 || seen[0].Length != len(datagram(client, server)) || !bytes.Equal(seen[0].Packet, datagram(client, server)[:24]) {
+		t.Errorf("seen %+v", seen)
+	}
+	all.Close()
+	all.Close()
+	r.pass(nexthop.Inside, datagram(client, server))
+	if seen := r.seen(left); len(seen) != 2 || !seen[0].After || !seen[1].After {
+		t.Errorf("seen %+v", seen)
+	}
+	if _, err := all.Next(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("after its end: %v", err)
+	}
+	for range maxTaps - 1 {
+		r.tap(TapOptions{})
+	}
+	if _, err := r.Tap(TapOptions{}); err == nil || !strings.HasPrefix(err.Error(), "gateway: tap: 8 look on already") {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+// TestTapLoses what does not fit, counts it, and goes on once it is emptied.
+func TestTapLoses(t *testing.T) {
+	for name, size := range map[string]int{"many small": 0, "few large": 1000} {
+		r := newRig(t)
+		tap, b := r.tap(TapOptions{Buffer: 1 << 18}), packettest.UDP(packettest.Datagram{Src: client, Dst: server, Payload: strings.Repeat("x", size)})
+		for range 2 {
+			before, after := tap.Lost()
+			for range 1000 {
+				r.pass(nexthop.Inside, b)
+			}
+			lostBefore, lostAfter := tap.Lost()
+			got := len(r.seen(tap))
+			lost := int(lostBefore - before + lostAfter - after)
+			if got < 50 || lost < 50 || got+lost != 2000 || lostBefore == before || lostAfter == after {
+				t.Errorf("%s: %d seen and %d lost of 2000", name, got, lost)
+			}
+		}
+	}
+}
+
+// TestTapsComeAndGo while packets flow, and Next waits for them.
+func TestTapsComeAndGo(t *testing.T) {
+	r := newRig(t)
+	r.udp(client, server)
+	r.mute()
+	done := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for b := newBatch(framed(datagram(client, server))); ; {
+			select {
+			case <-done:
+				return
+			default:
+				r.forward(nexthop.Inside, b.restore())
+			}
+		}
+	})
+	var lookers sync.WaitGroup
+	for i := range maxTaps {
+		lookers.Go(func() {
+			for range 20 {
+				if err := r.lookOn(i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	lookers.Wait()
+	close(done)
+	wait.Wait()
+	if len(r.taps.all) != 0 {
+		t.Errorf("%d look on still", len(r.taps.all))
+	}
+}
+
+// lookOn looks on for a moment: until it has seen enough, or is closed by another.
+func (r *rig) lookOn(i int) error {
+	tap, err := r.Tap(TapOptions{Snaplen: maxPacket})
+	if err != nil {
+		return err
+	}
+	if i%2 == 0 {
+		defer tap.Close()
+	} else {
+		go tap.Close()
+	}
+	for n := 0; n < 100; {
+		batch, err := tap.Next(context.Background())
+		if errors.Is(err, io.EOF) && i%2 == 1 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range batch {
+			if s := &batch[i]; s.Length != len(s.Packet) || s.Packet[0] != 0x45 {
+				return fmt.Errorf("seen %+v", s)
+			}
+		}
+		n += len(batch)
+	}
+	tap.Close()
+	return nil
+}
+
+// TestAfterATapNothingIsLeft: who has looked on costs nothing any more.
+func TestAfterATapNothingIsLeft(t *testing.T) {
+	r := newRig(t)
+	r.udp(client, server)
+	r.mute()
+	b := newBatch(framed(datagram(client, server)))
+	tap := r.tap(TapOptions{Buffer: 1 << 20})
+	watched := testing.AllocsPerRun(100, func() { r.forward(nexthop.Inside, b.restore()) })
+	if seen := r.seen(tap); len(seen) != 202 {
+		t.Errorf("seen %d times", len(seen))
+	}
+	tap.Close()
+	if n := testing.AllocsPerRun(100, func() { r.forward(nexthop.Inside, b.restore()) }); n != 0 || watched != 0 {
+		t.Errorf("%v allocations, and %v while somebody looks on", n, watched)
+	}
+	if seen := r.seen(tap); len(seen) != 0 {
+		t.Errorf("seen %d times after the end", len(seen))
+	}
+}
