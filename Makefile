@@ -8,10 +8,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # What the tests and the demo run beside Go: program and Debian package.
 TOOLS := sysctl:procps curl:curl ping:iputils-ping ss:iproute2 nft:nftables
-TEST_TOOLS := $(TOOLS) gcc:gcc,libc6-dev
+TEST_TOOLS := $(TOOLS) gcc:gcc,libc6-dev tshark:tshark promtool:prometheus chromium:chromium
 BENCH_TOOLS := $(TOOLS) iperf3:iperf3
 
-.PHONY: demo test build check unit e2e fuzz bench tools test-tools bench-tools clean help
+.PHONY: demo test build man check unit e2e fuzz bench tools test-tools bench-tools clean help
 
 demo: tools build ## see real clients go through a gateway, and an idle connection being reset
 	$(SUDO) $(BIN) demo
@@ -20,6 +20,9 @@ test: build check unit e2e ## everything CI runs: checks, unit tests with the ra
 
 build: ## bin/tidegate, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tidegate
+
+man: build ## bin/man, a page for each verb
+	$(BIN) man bin/man
 
 check: ## formatting, vet, staticcheck, layering
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }

@@ -24,6 +24,7 @@ var imports = map[string][]string{
 	"packetio":              nil,
 	"packetio/packetiotest": {"packetio"},
 	"api":                   nil,
+	"capture":               nil,
 	"config":                nil,
 	"conntrack":             {"packet"},
 	"nat":                   {"packet"},
@@ -31,8 +32,9 @@ var imports = map[string][]string{
 	"probe":                 nil,
 	"config/azure":          nil,
 	"gateway":               {"packet", "packetio", "conntrack", "nat", "nexthop", "fragment"},
+	"record":                {"gateway", "conntrack", "nat", "packet"},
 	"metrics":               {"gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
-	"api/server":            {"api", "gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
+	"api/server":            {"api", "capture", "gateway", "conntrack", "nat", "packet", "nexthop", "probe"},
 	"e2e/lab":               nil,
 	"e2e":                   {"e2e/lab", "api"},
 	"bench":                 {"e2e/lab", "api", "packet"},
@@ -43,7 +45,7 @@ var only = map[string]string{
 	"github.com/spf13/viper":     "config/load.go",
 	"golang.org/x/sys/unix":      "packetio/ nexthop/ fastpath/ e2e/ bench/ conntrack/memory_linux.go",
 	"syscall":                    "probe/ packetio/ nexthop/ fastpath/ e2e/ bench/ cmd/tidegate/ api/server/listen.go",
-	"github.com/google/gopacket": "packet/packettest/ e2e/ bench/ cmd/tidegate/",
+	"github.com/google/gopacket": "packet/packettest/ capture/ e2e/ bench/ cmd/tidegate/",
 }
 
 type pkg struct {

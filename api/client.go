@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,12 +27,13 @@ const dialTimeout = 5 * time.Second
 type Client struct {
 	address string // as given, for messages
 	base    string // of the URLs
+	token   string // "" is none
 	http    *http.Client
 }
 
-// NewClient returns a Client for "unix:/PATH" or "http://HOST:PORT". It does not
-// connect yet.
-func NewClient(address string) (*Client, error) {
+// NewClient returns a Client for "unix:/PATH", "http://HOST:PORT" or
+// "https://HOST:PORT". It does not connect yet.
+func NewClient(address string, options ...ClientOption) (*Client, error) {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport := &http.Transport{DialContext: dialer.DialContext}
 	c := &Client{address: address, http: &http.Client{Transport: transport}}
@@ -47,62 +47,25 @@ func NewClient(address string) (*Client, error) {
 	case isBase(address):
 		c.base = strings.TrimSuffix(address, "/")
 	default:
-		return nil, fmt.Errorf("api: address %q: it is unix:/PATH or http://HOST:PORT", address)
+		return nil, fmt.Errorf("api: address %q: it is unix:/PATH, http://HOST:PORT or https://HOST:PORT", address)
+	}
+	for _, apply := range options {
+		if err := apply(c, transport); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
 
-// isBase says whether s is http://HOST:PORT and nothing more.
+// isBase says whether s is http://HOST:PORT or https://HOST:PORT and nothing more.
 func isBase(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && u.Scheme == "http" && u.Hostname() != "" && u.Port() != "" &&
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.Port() != "" &&
 		(u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
 // Close drops idle connections. The Client can still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Status returns how the gateway is doing.
-func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.do(ctx, http.MethodGet, "/v1/status", nil, &s)
-}
-
-// Flows returns one page of flows.
-func (c *Client) Flows(ctx context.Context, q FlowQuery) (l FlowList, err error) {
-	return l, c.do(ctx, http.MethodGet, "/v1/flows", q.Query(), &l)
-}
-
-// DeleteFlows ends the flows that match and returns how many. The empty filter
-// is refused.
-func (c *Client) DeleteFlows(ctx context.Context, f Filter) (killed int, err error) {
-	var answer Killed
-	err = c.do(ctx, http.MethodDelete, "/v1/flows", f.Query(), &answer)
-	return answer.Killed, err
-}
-
-// Ports returns the use of SNAT ports.
-func (c *Client) Ports(ctx context.Context, by PortsBy) (p Ports, err error) {
-	return p, c.do(ctx, http.MethodGet, "/v1/ports", url.Values{"by": {string(by)}}, &p)
-}
-
-// Backends returns how the backends of load-balancing rules stand.
-func (c *Client) Backends(ctx context.Context) (b Backends, err error) {
-	return b, c.do(ctx, http.MethodGet, "/v1/backends", nil, &b)
-}
-
-// Explain returns what would happen to a packet. Nothing is sent.
-func (c *Client) Explain(ctx context.Context, r ExplainRequest) (e Explanation, err error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return e, fmt.Errorf("api: explain: %w", err)
-	}
-	return e, c.send(ctx, http.MethodPost, "/v1/explain", bytes.NewReader(body), &e)
-}
-
-// Healthy returns nil if the gateway answers. Whether packets flow is Status.Ready.
-func (c *Client) Healthy(ctx context.Context) error {
-	return c.do(ctx, http.MethodGet, "/healthz", nil, nil)
-}
 
 // do asks with query parameters.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, out any) error {
@@ -115,29 +78,68 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, out 
 // send sends a request, whose body if any is JSON, and decodes the answer into out,
 // if out is not nil. Errors name the path without its query.
 func (c *Client) send(ctx context.Context, method, target string, body io.Reader, out any) error {
-	path, _, _ := strings.Cut(target, "?")
-	req, err := http.NewRequestWithContext(ctx, method, c.base+target, body)
-	if err != nil {
-		return fmt.Errorf("api: %s %s: %w", method, path, err)
-	}
+	header := http.Header{}
 	if body != http.NoBody {
-		req.Header.Set("Content-Type", "application/json")
+		header.Set("Content-Type", JSONType)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.open(ctx, method, target, header, body)
 	if err != nil {
-		return c.failure(method, path, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("api: %s %s: %w", method, path, refusal(resp))
-	}
 	if out == nil {
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		path, _, _ := strings.Cut(target, "?")
 		return fmt.Errorf("api: %s %s: answer: %w; is %s a tidegate?", method, path, err, c.address)
 	}
 	return nil
+}
+
+// sendAs sends a body of that type; what is answered, if it is no error, is not of interest.
+func (c *Client) sendAs(ctx context.Context, method, target, mediaType string, body io.Reader) error {
+	resp, err := c.open(ctx, method, target, http.Header{"Content-Type": {mediaType}}, body)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// open sends a request. The answer is a 200, whose body the caller closes; any other
+// is an error.
+func (c *Client) open(ctx context.Context, method, target string, header http.Header, body io.Reader) (*http.Response, error) {
+	path, _, _ := strings.Cut(target, "?")
+	req, err := http.NewRequestWithContext(ctx, method, c.base+target, body)
+	if err != nil {
+		return nil, fmt.Errorf("api: %s %s: %w", method, path, err)
+	}
+	req.Header = header
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.failure(method, path, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, fmt.Errorf("api: %s %s: %w%s", method, path, refusal(resp), c.remedy(resp.StatusCode))
+	}
+	return resp, nil
+}
+
+// remedy is what to do about a refusal for want of a right.
+func (c *Client) remedy(status int) string {
+	switch {
+	case status == http.StatusUnauthorized && c.token == "":
+		return "; give a token of the gateway's api.tokenFile with --token-file"
+	case status == http.StatusUnauthorized:
+		return "; the token of --token-file is none of the gateway's api.tokenFile"
+	case status == http.StatusForbidden && c.token != "":
+		return "; give a read-write token with --token-file"
+	}
+	return ""
 }
 
 // failure explains why there is no answer.

@@ -12,15 +12,15 @@ import (
 )
 
 func TestNewClient(t *testing.T) {
-	for _, good := range []string{"unix:/run/tidegate/api.sock", "http://127.0.0.1:9180", "http://[::1]:9180/", "http://gw:1"} {
+	for _, good := range []string{"unix:/run/tidegate/api.sock", "http://127.0.0.1:9180", "http://[::1]:9180/", "http://gw:1", "https://gw:1"} {
 		if _, err := NewClient(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"", "unix:", "unix:api.sock", "/run/api.sock", "127.0.0.1:9180", "http://127.0.0.1",
-		"https://127.0.0.1:9180", "http://127.0.0.1:9180/v1", "http://a:1?x", "http://u@a:1", "http://:80"} {
+		"https://127.0.0.1", "ftp://127.0.0.1:9180", "http://127.0.0.1:9180/v1", "http://a:1?x", "http://u@a:1", "http://:80"} {
 		_, err := NewClient(bad)
-		if err == nil || err.Error() != `api: address "`+bad+`": it is unix:/PATH or http://HOST:PORT` {
+		if err == nil || err.Error() != `api: address "`+bad+`": it is unix:/PATH, http://HOST:PORT or https://HOST:PORT` {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

@@ -19,6 +19,7 @@ type Filter struct {
 	Remote   Endpoints
 	Backend  Endpoints     // the same endpoint as Internal, by the name that rules use
 	Frontend string        // a frontend configuration's name, or what Endpoints selects of Flow.External
+	ID       string        // Flow.ID: one flow, which is found without a search
 	IdleOver time.Duration // idle for longer than that
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -37,6 +38,7 @@ var filterKeys = []filterKey{
 	endpointsKey("remote", "the other side's endpoint", func(f *Filter) *Endpoints { return &f.Remote }),
 	endpointsKey("backend", "the same as internal", func(f *Filter) *Endpoints { return &f.Backend }),
 	nameKey("frontend", "name of the frontend configuration, or the same as external", func(f *Filter) *string { return &f.Frontend }),
+	{Parameter{Name: "id", Doc: "the flow's own: 16 hexadecimal digits"}, setID, func(f *Filter) string { return f.ID }},
 	{Parameter{Name: idleKey, Doc: "idle for longer than this duration: 30s, 1h15m"}, setIdle, getIdle},
 }
 
@@ -67,6 +69,14 @@ func endpointsKey(name, doc string, field func(*Filter) *Endpoints) filterKey {
 	}
 	p := Parameter{Name: name, Doc: doc + ": an address, ADDR:PORT or CIDR"}
 	return filterKey{p, set, func(f *Filter) string { return field(f).String() }}
+}
+
+func setID(f *Filter, s string) error {
+	if _, err := strconv.ParseUint(s, 16, 64); err != nil || len(s) != 16 {
+		return fmt.Errorf("%q is no flow's: it is 16 hexadecimal digits, as in the list of flows", s)
+	}
+	f.ID = strings.ToLower(s)
+	return nil
 }
 
 func setIdle(f *Filter, s string) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -46,7 +47,7 @@ func TestParseFilter(t *testing.T) {
 }
 
 func TestFilterErrors(t *testing.T) {
-	const keys = "proto, rule, state, internal, external, remote, backend, frontend"
+	const keys = "proto, rule, state, internal, external, remote, backend, frontend, id"
 	tests := []struct{ words, want string }{
 		{"stat=ESTABLISHED", `api: filter "stat=ESTABLISHED": it is idle>DURATION, or KEY=VALUE with one of the keys ` + keys},
 		{"tcp", `api: filter "tcp": it is idle>DURATION, or KEY=VALUE with one of the keys ` + keys},
@@ -75,7 +76,7 @@ func TestFilterErrors(t *testing.T) {
 }
 
 func TestQueryErrors(t *testing.T) {
-	const keys = "proto, rule, state, internal, external, remote, backend, frontend, idleOver"
+	const keys = "proto, rule, state, internal, external, remote, backend, frontend, id, idleOver"
 	tests := []struct{ query, want string }{
 		{"idle=30s", `api: unknown parameter "idle": known are ` + keys + ", limit, cursor"},
 		{"idle>30s", `api: unknown parameter "idle>30s": known are ` + keys + ", limit, cursor"},
@@ -112,20 +113,22 @@ func TestFlowQueryDefaults(t *testing.T) {
 func TestPortsQuery(t *testing.T) {
 	tests := []struct {
 		query url.Values
-		want  PortsBy
+		want  PortsQuery
 		err   string
 	}{
-		{url.Values{}, ByBackend, ""},
-		{url.Values{"by": {"frontend"}}, ByFrontend, ""},
-		{url.Values{"by": {"rule"}}, ByRule, ""},
-		{url.Values{"by": {"rules"}}, "", `api: ports by "rules": it is one of backend, frontend, rule`},
-		{url.Values{"by": {"rule", "rule"}}, "", "api: parameter by: given more than once"},
-		{url.Values{"rule": {"a"}}, "", `api: unknown parameter "rule": known are by`},
+		{url.Values{}, PortsQuery{ByBackend, true}, ""},
+		{url.Values{"by": {"frontend"}}, PortsQuery{ByFrontend, true}, ""},
+		{url.Values{"by": {"rule"}, "held": {"true"}}, PortsQuery{ByRule, true}, ""},
+		{url.Values{"held": {"false"}}, PortsQuery{ByBackend, false}, ""},
+		{url.Values{"held": {"no"}}, PortsQuery{}, `api: parameter held: "no" is not true or false`},
+		{url.Values{"by": {"rules"}}, PortsQuery{}, `api: ports by "rules": it is one of backend, frontend, rule`},
+		{url.Values{"by": {"rule", "rule"}}, PortsQuery{}, "api: parameter by: given more than once"},
+		{url.Values{"rule": {"a"}}, PortsQuery{}, `api: unknown parameter "rule": known are by, held`},
 	}
 	for _, tt := range tests {
 		got, err := ParsePortsQuery(tt.query)
-		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
-			t.Errorf("%v: %q, %v", tt.query, got, err)
+		if err == nil && got != tt.want || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+			t.Errorf("%v: %+v, %v", tt.query, got, err)
 		}
 	}
 }
@@ -150,10 +153,11 @@ func anyFilter(t *rapid.T) []string {
 		"rule=":     rapid.StringN(1, 20, -1),
 		"frontend=": rapid.StringN(1, 20, -1),
 		"internal=": where, "external=": where, "remote=": where, "backend=": where,
+		"id=":   rapid.Map(rapid.Uint64(), func(n uint64) string { return fmt.Sprintf("%016x", n) }),
 		"idle>": rapid.Map(rapid.Int64Range(1, 1e15), func(n int64) string { return time.Duration(n).String() }),
 	}
 	var words []string
-	for _, key := range []string{"proto=", "state=", "rule=", "frontend=", "internal=", "external=", "remote=", "backend=", "idle>"} {
+	for _, key := range []string{"proto=", "state=", "rule=", "frontend=", "internal=", "external=", "remote=", "backend=", "id=", "idle>"} {
 		if rapid.Bool().Draw(t, key) {
 			words = append(words, key+values[key].Draw(t, "value"))
 		}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -32,7 +31,7 @@ type PortRow struct {
 	Protocol  string `json:"protocol" enum:"tcp,udp,icmp"`
 	Allocated int    `json:"allocated"`
 	Used      int    `json:"used" doc:"Ports with a flow, held ones included"`
-	Held      int    `json:"held" doc:"Of the used: ports whose flows are all over and held (TIME_WAIT, CLOSED)"`
+	Held      int    `json:"held" doc:"Of the used: ports whose flows are all over and held (TIME_WAIT, CLOSED); 0 if it was not asked for (held=false)"`
 	Free      int    `json:"free" doc:"Allocated less used"`
 	Failed    uint64 `json:"failed" doc:"New flows that got no port, since the start; by frontend, at the member's first"`
 }
@@ -49,15 +48,29 @@ func ParsePortsBy(s string) (PortsBy, error) {
 	return "", fmt.Errorf("api: ports by %q: it is one of backend, frontend, rule", s)
 }
 
+// PortsQuery is the query parameters of GET /v1/ports.
+type PortsQuery struct {
+	By   PortsBy
+	Held bool // to count PortRow.Held, which takes a walk through all flows; unless told otherwise
+}
+
 // ParsePortsQuery reads the query parameters of GET /v1/ports.
-func ParsePortsQuery(q url.Values) (PortsBy, error) {
-	for key, values := range q {
+func ParsePortsQuery(v url.Values) (q PortsQuery, err error) {
+	for key, values := range v {
 		switch {
-		case key != "by":
-			return "", unknownParameter(key, "by")
+		case key != "by" && key != "held":
+			return PortsQuery{}, unknownParameter(key, "by", "held")
 		case len(values) > 1:
-			return "", errors.New("api: parameter by: given more than once")
+			return PortsQuery{}, fmt.Errorf("api: parameter %s: given more than once", key)
 		}
 	}
-	return ParsePortsBy(q.Get("by"))
+	switch held := v.Get("held"); held {
+	case "", "true":
+		q.Held = true
+	case "false":
+	default:
+		return PortsQuery{}, fmt.Errorf("api: parameter held: %q is not true or false", held)
+	}
+	q.By, err = ParsePortsBy(v.Get("by"))
+	return q, err
 }

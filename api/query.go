@@ -30,17 +30,17 @@ func ParseFlowQuery(v url.Values) (q FlowQuery, err error) {
 		}
 	}
 	q.Cursor = v.Get("cursor")
-	q.Limit, err = parseLimit(v)
+	q.Limit, err = parseLimit(v, DefaultLimit, MaxLimit)
 	return q, err
 }
 
-func parseLimit(v url.Values) (int, error) {
+func parseLimit(v url.Values, usual, most int) (int, error) {
 	if !v.Has("limit") {
-		return DefaultLimit, nil
+		return usual, nil
 	}
 	n, err := strconv.Atoi(v.Get("limit"))
-	if err != nil || n < 1 || n > MaxLimit {
-		return 0, fmt.Errorf("api: parameter limit: %q is no number in 1–%d", v.Get("limit"), MaxLimit)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("api: parameter limit: %q is no number in 1–%d", v.Get("limit"), most)
 	}
 	return n, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-viper/mapstructure/v2"
 )
@@ -33,7 +34,7 @@ func decodeProblems(err error) Problems {
 	case nil:
 		return nil
 	case *mapstructure.DecodeError:
-		return Problems{{e.Name(), e.Unwrap().Error()}}
+		return Problems{{Path: e.Name(), Message: e.Unwrap().Error()}}
 	case interface{ Unwrap() []error }:
 		var ps Problems
 		for _, err := range e.Unwrap() {
@@ -204,6 +205,9 @@ func (cv conversion) asBool(v reflect.Value) (any, error) {
 func asText(v reflect.Value) (any, error) {
 	switch v.Kind() {
 	case reflect.String:
+		if !utf8.ValidString(v.String()) { // of the environment, or YAML's !!binary; no JSON could hold it
+			return nil, fmt.Errorf("%s is not UTF-8", describe(v))
+		}
 		return v.String(), nil
 	case reflect.Slice, reflect.Map, reflect.Struct:
 		return nil, fmt.Errorf("%s is not text", describe(v))

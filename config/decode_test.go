@@ -5,6 +5,8 @@ import "testing"
 func TestUnknownKeys(t *testing.T) {
 	run(t, []problemCase{
 		{"at the top", with("colour: red"), []string{"colour: unknown key"}},
+		{"what the program keeps beside the tree", with("origin: { file: a, root: {} }", "file: b"),
+			[]string{"file: unknown key", "origin: unknown key"}},
 		{"without a value", with("colour:", "shapes: {}"), []string{"colour: unknown key", "shapes: unknown key"}},
 		{"with a dot in it", with(`"log.level": debug`), []string{`"log.level": unknown key`}},
 		{"not text", with("7: 1"), []string{"7: unknown key"}},
@@ -57,6 +59,8 @@ func TestWrongTypes(t *testing.T) {
 		}},
 		{"number for text", with("backendAddressPools: [ { name: 7 }, { name: vms } ]"),
 			[]string{`backendAddressPools[0].name: 7 is not text; write "7"`}},
+		{"bytes for text", with("backendAddressPools: [ { name: !!binary /w== }, { name: vms } ]"),
+			[]string{`backendAddressPools[0].name: "\xff" is not UTF-8`}},
 		{"map for text", with("log: { level: { a: 1 } }"),
 			[]string{"log.level: a map is not text"}},
 		{"text for a list", with("backendAddressPools: [ { name: vms, addresses: 10.0.0.1 } ]"),

@@ -17,7 +17,11 @@ func Default() *Config {
 			// browser on the machine: neither is reachable from the network.
 			Listen: []string{"unix:/run/tidegate/api.sock", "127.0.0.1:9180"},
 		},
-		Log:    Log{Level: "info", Format: "text"},
+		Log: Log{Level: "info", Format: "text"},
+		FlowRecords: FlowRecords{
+			File:  RecordFile{MaxSizeInMB: 100, MaxFiles: 10},     // with the one being written 1.1 GB, which a server has to spare
+			IPFIX: IPFIX{ObservationDomainID: 1, Protocol: "udp"}, // 0 is no domain in particular (RFC 7011 §3.1)
+		},
 		Timers: defaultTimers(),
 	}
 }

@@ -11,8 +11,9 @@ import (
 
 // field is a key that a struct of the tree knows.
 type field struct {
-	name string
-	typ  reflect.Type
+	name  string
+	typ   reflect.Type
+	index []int // for reflect.Value.FieldByIndex
 }
 
 // fieldsOf returns the keys of a section, none for a leaf such as an address.
@@ -22,9 +23,11 @@ func fieldsOf(t reflect.Type) []field {
 		name, options, tagged := strings.Cut(t.Field(i).Tag.Get("mapstructure"), ",")
 		switch {
 		case options == "squash":
-			fields = append(fields, fieldsOf(t.Field(i).Type)...)
+			for _, f := range fieldsOf(t.Field(i).Type) {
+				fields = append(fields, field{f.name, f.typ, append([]int{i}, f.index...)})
+			}
 		case name != "" && !tagged:
-			fields = append(fields, field{name, t.Field(i).Type})
+			fields = append(fields, field{name, t.Field(i).Type, []int{i}})
 		}
 	}
 	return fields

@@ -29,7 +29,12 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return parse(path, format, content)
+	c, err := parse(path, format, content)
+	if err != nil {
+		return nil, err
+	}
+	c.file = filepath.Base(path)
+	return c, nil
 }
 
 // Parse is Load for content that has no file, as an API request's body. The
@@ -42,12 +47,13 @@ func Parse(format string, content []byte) (*Config, error) {
 }
 
 func parse(name, format string, content []byte) (*Config, error) {
-	tree, err := read(format, content)
+	tree, where, err := read(format, content)
 	if err != nil {
 		return nil, fmt.Errorf("config: parse %s: %w", name, err)
 	}
 	c := Default()
 	env := environment()
+	c.origin = origin{root: where, overridden: overriddenBy(env)}
 	problems := unknownKeys(reflect.ValueOf(tree), reflect.TypeFor[Config](), "")
 	problems = append(problems, conversion{}.decode(tree, c)...)
 	problems = append(problems, conversion{fromText: true}.decode(env.AllSettings(), c)...)
@@ -55,24 +61,27 @@ func parse(name, format string, content []byte) (*Config, error) {
 	if len(problems) == 0 {
 		return c, nil
 	}
-	nameVariables(problems, env)
+	c.nameVariables(problems)
+	c.locate(problems)
 	problems.inOrder()
 	return nil, problems
 }
 
-// read decodes content with viper's codec. It leaves out viper's own merge,
-// which lower-cases keys, splits them at dots and drops those without a value:
-// an unknown key would go unnoticed or be told in a spelling not in the file.
-func read(format string, content []byte) (map[string]any, error) {
+// read decodes content with viper's codec, and says where everything stands in
+// it. It leaves out viper's own merge, which lower-cases keys, splits them at
+// dots and drops those without a value: an unknown key would go unnoticed or be
+// told in a spelling not in the file.
+func read(format string, content []byte) (map[string]any, *place, error) {
 	decoder, err := viper.NewCodecRegistry().Decoder(format)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tree := map[string]any{}
 	if err := decoder.Decode(content, tree); err != nil {
-		return nil, located(err, format, content)
+		return nil, nil, located(err, format, content)
 	}
-	return tree, checkWhole(format, content)
+	where, err := places(format, content)
+	return tree, where, err
 }
 
 // environment returns a viper that knows the overrides and nothing else:
@@ -87,10 +96,21 @@ func environment() *viper.Viper {
 	return v
 }
 
+// overriddenBy returns the keys, folded, that the environment has.
+func overriddenBy(env *viper.Viper) map[string]bool {
+	overridden := map[string]bool{}
+	for _, key := range scalarKeys(reflect.TypeFor[Config](), "") {
+		if env.IsSet(key) {
+			overridden[fold(key)] = true
+		}
+	}
+	return overridden
+}
+
 // nameVariables says of each value at fault that it is not the file's.
-func nameVariables(problems Problems, env *viper.Viper) {
+func (c *Config) nameVariables(problems Problems) {
 	for i, p := range problems {
-		if env.IsSet(p.Path) {
+		if c.overridden[fold(p.Path)] {
 			variable := envPrefix + "_" + strings.ToUpper(strings.ReplaceAll(p.Path, ".", "_"))
 			problems[i].Message += " (from " + variable + ")"
 		}

@@ -30,6 +30,9 @@ func TestDefaults(t *testing.T) {
 	if want := (API{Listen: []string{"unix:/run/tidegate/api.sock", "127.0.0.1:9180"}}); !reflect.DeepEqual(got.API, want) {
 		t.Errorf("api is %+v, want %+v", got.API, want)
 	}
+	if want := (FlowRecords{RecordFile{"", 100, 10}, IPFIX{"", 1, "udp"}}); got.FlowRecords != want || got.Reload.WatchFile {
+		t.Errorf("reload is %+v, flow records are %+v, want %+v", got.Reload, got.FlowRecords, want)
+	}
 	if want := (Timers{30 * time.Second, 65 * time.Second, 16 * time.Second, 4 * time.Minute, 30 * time.Second, true}); got.Timers != want {
 		t.Errorf("timers are %+v, want %+v", got.Timers, want)
 	}
@@ -43,16 +46,18 @@ func TestFormatsAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fromYAML.origin = origin{}
 	for _, path := range []string{"testdata/full.json", "testdata/full.toml"} {
 		got, err := Load(path)
 		if err != nil {
-			t.Errorf("%s: %v", path, err)
+			t.Fatalf("%s: %v", path, err)
 		}
+		got.origin = origin{}
 		if !reflect.DeepEqual(got, fromYAML) {
 			t.Errorf("%s is\n%+v, want\n%+v", path, got, fromYAML)
 		}
 	}
-	if want := []string{"unix:/run/tidegate/a.sock", "127.0.0.1:9181", "[::1]:9181"}; !reflect.DeepEqual(fromYAML.API.Listen, want) {
+	if want := []string{"unix:/run/tidegate/a.sock", "127.0.0.1:9181", "[::1]:9181", "0.0.0.0:9182"}; !reflect.DeepEqual(fromYAML.API.Listen, want) {
 		t.Errorf("listeners %q, want %q", fromYAML.API.Listen, want)
 	}
 	if got := fromYAML.OutboundRules[0].Idle(); got != 100*time.Minute {
@@ -132,7 +137,10 @@ func TestEnvironmentOverrides(t *testing.T) {
 	for name, value := range map[string]string{
 		"PROFILE": "custom", "GATEWAY_DATAPATH": "tun", "GATEWAY_INSIDE_INTERFACE": "in0", "GATEWAY_OUTSIDE_INTERFACE": "out0",
 		"GATEWAY_TUN_NAME": "t0", "GATEWAY_WORKERS": "3", "GATEWAY_MAXFLOWS": "2048", "GATEWAY_STATEDIR": "/s",
-		"API_TOKENFILE": "", "LOG_LEVEL": "warn", "LOG_FORMAT": "json",
+		"API_TOKENFILE": "/t", "API_TLS_CERTFILE": "/c", "API_TLS_KEYFILE": "/k", "RELOAD_WATCHFILE": "true",
+		"FLOWRECORDS_FILE_PATH": "/f", "FLOWRECORDS_FILE_MAXSIZEINMB": "5", "FLOWRECORDS_FILE_MAXFILES": "6",
+		"FLOWRECORDS_IPFIX_COLLECTOR": "192.0.2.7:4739", "FLOWRECORDS_IPFIX_OBSERVATIONDOMAINID": "7", "FLOWRECORDS_IPFIX_PROTOCOL": "tcp",
+		"LOG_LEVEL": "warn", "LOG_FORMAT": "json",
 		"TIMERS_TCPHALFOPEN": "1s", "TIMERS_TCPFINHOLD": "2s", "TIMERS_TCPRESETHOLD": "3s", "TIMERS_UDPLOADBALANCED": "4s", "TIMERS_ICMP": "5s", "TIMERS_UDPINBOUNDREFRESH": "false",
 		"API": "unix:/the/command/line's/own", "PORT": "tcp://10.1.2.3:9180", "PROBES": "set by others",
 	} {
@@ -147,16 +155,20 @@ func TestEnvironmentOverrides(t *testing.T) {
 	if c.Gateway != wantGateway || c.Timers != wantTimers || c.Log != (Log{"warn", "json"}) || c.Profile != ProfileCustom {
 		t.Errorf("got %+v", c)
 	}
+	wantRecords := FlowRecords{RecordFile{"/f", 5, 6}, IPFIX{"192.0.2.7:4739", 7, "tcp"}}
+	if c.API.TokenFile != "/t" || c.API.TLS != (TLS{"/c", "/k"}) || !c.Reload.WatchFile || c.FlowRecords != wantRecords {
+		t.Errorf("got %+v, %+v, %+v", c.API, c.Reload, c.FlowRecords)
+	}
 }
 
 func TestEnvironmentAtFault(t *testing.T) {
 	t.Setenv("TIDEGATE_GATEWAY_WORKERS", "many")
 	t.Setenv("TIDEGATE_TIMERS_ICMP", "30")
 	t.Setenv("TIDEGATE_LOG_LEVEL", "loud")
-	t.Setenv("TIDEGATE_API_TOKENFILE", "/etc/token")
+	t.Setenv("TIDEGATE_API_TOKENFILE", "etc/token")
 	want := []string{
 		`gateway.workers: "many" is not a whole number (from TIDEGATE_GATEWAY_WORKERS)`,
-		"api.tokenFile: not supported by this version (from TIDEGATE_API_TOKENFILE)",
+		`api.tokenFile: "etc/token" is not an absolute path (from TIDEGATE_API_TOKENFILE)`,
 		`log.level: "loud" is not one of debug, info, warn, error (from TIDEGATE_LOG_LEVEL)`,
 		`timers.icmp: "30" is not a duration such as 30s or 4m (from TIDEGATE_TIMERS_ICMP)`,
 	}
@@ -185,8 +197,8 @@ func TestNotWellFormed(t *testing.T) {
 		{"json", "", "config: parse json: line 1: unexpected end of JSON input"},
 		{"json", "[\n]", "config: parse json: line 1: the file is a JSON array, not an object"},
 		{"json", "{ \"log\": [ 1, { \"a\": 1,\n \"a\": 2 } ] }", "config: parse json: line 2: key \"a\" is given twice"},
-		{"toml", "profile = 'azure'\nlog\n", "config: parse toml: line 2: expected character ="},
-		{"toml", "profile = 'azure'\nprofile = 'custom'\n", "config: parse toml: key profile is already defined"},
+		{"toml", "profile = 'azure'\nlog\n", "config: parse toml: line 2: expected '=' after key"},
+		{"toml", "profile = 'azure'\nprofile = 'custom'\n", "config: parse toml: line 2: key profile is already defined"},
 		{"ini", "", `config: parse: "ini" is no known format; use yaml, json or toml`},
 	} {
 		_, err := Parse(c.format, []byte(c.content))

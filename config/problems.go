@@ -14,6 +14,7 @@ import (
 type Problem struct {
 	Path    string // the key as the contract spells it, as outboundRules[0].protocol
 	Message string // one line: what is wrong and, where there is one, the remedy
+	Line    int    // of the file, from 1: the key's, or that of the closest one around it; 0 when unknown
 }
 
 // String returns "path: message".
@@ -33,7 +34,7 @@ func (ps Problems) Error() string {
 }
 
 func (ps *Problems) add(path, format string, args ...any) {
-	*ps = append(*ps, Problem{path, fmt.Sprintf(format, args...)})
+	*ps = append(*ps, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 // inOrder sorts by section and by place in the section's list. Within one
@@ -44,14 +45,14 @@ func (ps Problems) inOrder() {
 		rank[f.name] = i - 1000 // before every unknown section
 	}
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		section, index := place(a.Path)
-		otherSection, otherIndex := place(b.Path)
+		section, index := splitPath(a.Path)
+		otherSection, otherIndex := splitPath(b.Path)
 		return cmp.Or(cmp.Compare(rank[section], rank[otherSection]), cmp.Compare(index, otherIndex))
 	})
 }
 
-// place splits "outboundRules[3].protocol" into its section and its index there.
-func place(path string) (section string, index int) {
+// splitPath splits "outboundRules[3].protocol" into its section and its index there.
+func splitPath(path string) (section string, index int) {
 	end := strings.IndexAny(path, ".[")
 	if end < 0 {
 		return path, 0

@@ -73,7 +73,7 @@ func problemsOf(t *testing.T, format, file string) []string {
 }
 
 func TestProblemsAreOnePerLine(t *testing.T) {
-	err := Problems{{"log.level", "is odd"}, {"outboundRules[0].name", "is required"}}
+	err := Problems{{Path: "log.level", Message: "is odd", Line: 3}, {Path: "outboundRules[0].name", Message: "is required"}}
 	if want := "log.level: is odd\noutboundRules[0].name: is required"; err.Error() != want {
 		t.Errorf("got %q, want %q", err.Error(), want)
 	}

@@ -25,7 +25,7 @@ func located(err error, format string, content []byte) error {
 		return fmt.Errorf("line %d: %w", lineAt(content, syntax.Offset), err)
 	case errors.As(err, &typ):
 		return fmt.Errorf("line %d: the file is a JSON %s, not an object", lineAt(content, typ.Offset), typ.Value)
-	case format == "toml": // a key given twice: its message names it
+	case format == "toml": // its place is not known
 		return errors.New(strings.TrimPrefix(err.Error(), "toml: "))
 	}
 	return yamlError(err.Error(), content)
@@ -79,21 +79,9 @@ func oneLine(message string) string {
 	return strings.Join(lines, "; ")
 }
 
-// checkWhole refuses content of which the codec took only a part: the first of
-// several YAML documents, the last of several JSON keys of one name. (TOML's
-// and YAML's codecs refuse double keys themselves.)
-func checkWhole(format string, content []byte) error {
-	switch format {
-	case "json":
-		return doubleKey(json.NewDecoder(bytes.NewReader(content)), content)
-	case "yaml", "yml":
-		return secondDocument(content)
-	}
-	return nil
-}
-
-// secondDocument looks for a "---" after content; in column one nothing else
-// can be meant by it (YAML 1.2.2 §9.1.2).
+// secondDocument refuses content of which the YAML decoder took only the first of
+// several documents. It looks for a "---" after content; in column one nothing
+// else can be meant by it (YAML 1.2.2 §9.1.2).
 func secondDocument(content []byte) error {
 	started, n := false, 0
 	for line := range bytes.Lines(content) {
@@ -110,30 +98,4 @@ func secondDocument(content []byte) error {
 		}
 	}
 	return nil
-}
-
-// doubleKey walks one JSON value that is known to be well-formed.
-func doubleKey(d *json.Decoder, content []byte) error {
-	token, err := d.Token()
-	if token != json.Delim('{') && token != json.Delim('[') {
-		return err
-	}
-	seen := map[json.Token]bool{}
-	for d.More() {
-		if token == json.Delim('{') {
-			key, err := d.Token()
-			if err != nil {
-				return err
-			}
-			if seen[key] {
-				return fmt.Errorf("line %d: key %q is given twice", lineAt(content, d.InputOffset()), key)
-			}
-			seen[key] = true
-		}
-		if err := doubleKey(d, content); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token() // the closing bracket
-	return err
 }

@@ -22,6 +22,8 @@ type Config struct {
 	Gateway                  Gateway                   `mapstructure:"gateway"`
 	API                      API                       `mapstructure:"api"`
 	Log                      Log                       `mapstructure:"log"`
+	Reload                   Reload                    `mapstructure:"reload"`
+	FlowRecords              FlowRecords               `mapstructure:"flowRecords"`
 	Timers                   Timers                    `mapstructure:"timers"`
 	FrontendIPConfigurations []FrontendIPConfiguration `mapstructure:"frontendIPConfigurations"`
 	BackendAddressPools      []BackendAddressPool      `mapstructure:"backendAddressPools"`
@@ -31,6 +33,8 @@ type Config struct {
 	LoadBalancingRules       []LoadBalancingRule       `mapstructure:"loadBalancingRules"`
 	Probes                   []Probe                   `mapstructure:"probes"`
 	InstancePublicIPs        []InstancePublicIP        `mapstructure:"instancePublicIPs"`
+
+	origin
 }
 
 // Gateway is where packets come from, where they go, and how many flows fit.
@@ -66,14 +70,47 @@ const (
 
 // API is where the gateway answers its operator.
 type API struct {
-	Listen    []string `mapstructure:"listen"`    // "unix:/path" or "HOST:PORT", HOST a loopback address
-	TokenFile string   `mapstructure:"tokenFile"` // always empty in this version
+	Listen    []string `mapstructure:"listen"`    // "unix:/path" or "HOST:PORT", HOST an IP address or localhost
+	TokenFile string   `mapstructure:"tokenFile"` // absolute path; not empty where a listener is neither unix nor loopback
+	TLS       TLS      `mapstructure:"tls"`
+}
+
+// TLS is the certificate shown by listeners that are neither unix nor loopback:
+// both files, or none.
+type TLS struct {
+	CertFile string `mapstructure:"certFile"` // absolute path, PEM
+	KeyFile  string `mapstructure:"keyFile"`  // absolute path, PEM
 }
 
 // Log is how the gateway speaks.
 type Log struct {
 	Level  string `mapstructure:"level"`  // debug, info, warn or error
 	Format string `mapstructure:"format"` // text or json
+}
+
+// Reload is what makes the gateway read its file again, SIGHUP aside.
+type Reload struct {
+	WatchFile bool `mapstructure:"watchFile"` // that the file changes
+}
+
+// FlowRecords is who is told of every flow that begins and ends; nobody by default.
+type FlowRecords struct {
+	File  RecordFile `mapstructure:"file"`
+	IPFIX IPFIX      `mapstructure:"ipfix"`
+}
+
+// RecordFile is a file of flow records, which is replaced when it is full.
+type RecordFile struct {
+	Path        string `mapstructure:"path"`        // absolute; empty: no file
+	MaxSizeInMB int    `mapstructure:"maxSizeInMB"` // 1–10,000, of 2^20 bytes
+	MaxFiles    int    `mapstructure:"maxFiles"`    // 1–1,000 full ones that are kept
+}
+
+// IPFIX is a collector of flow records (RFC 7011, RFC 8158).
+type IPFIX struct {
+	Collector           string `mapstructure:"collector"`           // "HOST:PORT", HOST an IP address; empty: none
+	ObservationDomainID int    `mapstructure:"observationDomainId"` // 0–4,294,967,295
+	Protocol            string `mapstructure:"protocol"`            // udp or tcp
 }
 
 // Timers are the waiting times that no rule carries; each is above 0 and at most 24 h.

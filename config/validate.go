@@ -23,6 +23,7 @@ func (c *Config) Validate() Problems {
 	v.checkGateway()
 	v.checkAPI()
 	v.checkLog()
+	v.checkFlowRecords()
 	v.checkTimers()
 	v.checkFrontends()
 	v.checkPools()

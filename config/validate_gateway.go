@@ -1,17 +1,13 @@
 package config
 
 import (
-	"net"
-	"net/netip"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
 
 const (
 	maxInterfaceName = 15             // bytes: IFNAMSIZ less its NUL, linux/if.h
-	maxSocketPath    = 107            // bytes: sun_path less its NUL, unix(7)
 	maxWorkers       = 256            // an AF_PACKET fan-out group's members, linux/if_packet.h
 	minFlows         = 1 << 10        // less is no gateway
 	maxFlows         = 1 << 24        // 3 GiB of flow entries
@@ -28,8 +24,13 @@ func (v *validator) checkGateway() {
 	v.checkInterfaces(g)
 	v.between("gateway.workers", g.Workers, 0, maxWorkers)
 	v.between("gateway.maxFlows", g.MaxFlows, minFlows, maxFlows)
-	if !filepath.IsAbs(g.StateDir) {
-		v.add("gateway.stateDir", "%s is not an absolute path", quote(g.StateDir))
+	v.absolute("gateway.stateDir", g.StateDir)
+}
+
+// absolute checks a path of the file system by its spelling.
+func (v *validator) absolute(path, name string) {
+	if !filepath.IsAbs(name) {
+		v.add(path, "%s is not an absolute path", quote(name))
 	}
 }
 
@@ -58,54 +59,6 @@ func (v *validator) interfaceName(path, name string, required bool) {
 	case name == ".", name == "..", strings.ContainsAny(name, "/:% \t\n\v\f\r\x00"):
 		v.add(path, "%s is no interface name", quote(name))
 	}
-}
-
-func (v *validator) checkAPI() {
-	seen := map[string]int{}
-	for i, listener := range v.config.API.Listen {
-		path := at("api.listen", i)
-		if first, twice := seen[listener]; twice {
-			v.add(path, "%s is %s already", quote(listener), at("api.listen", first))
-			continue
-		}
-		seen[listener] = i
-		v.listener(path, listener)
-	}
-	if v.config.API.TokenFile != "" {
-		v.add("api.tokenFile", "not supported by this version")
-	}
-}
-
-func (v *validator) listener(path, listener string) {
-	if socket, ok := strings.CutPrefix(listener, "unix:"); ok {
-		v.socket(path, socket)
-		return
-	}
-	host, port, err := net.SplitHostPort(listener)
-	if err != nil {
-		v.add(path, "%s is neither unix:/PATH nor HOST:PORT", quote(listener))
-		return
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		v.add(path, "%s has no port in 1–65535", quote(listener))
-	}
-	if !loopback(host) {
-		v.add(path, "%s is neither a unix socket nor loopback; listeners with a token are not supported by this version", listener)
-	}
-}
-
-func (v *validator) socket(path, socket string) {
-	switch {
-	case !filepath.IsAbs(socket):
-		v.add(path, "%s is not an absolute path", quote(socket))
-	case len(socket) > maxSocketPath:
-		v.add(path, "%s is longer than the %d bytes of a socket's path", quote(socket), maxSocketPath)
-	}
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
 func (v *validator) checkLog() {

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestEmptyFileSaysWhatIsNeeded(t *testing.T) {
 	run(t, []problemCase{{"", "# nothing\n", []string{
@@ -53,33 +50,6 @@ func TestGateway(t *testing.T) {
 		{"tun needs no other", with("gateway: { datapath: tun }"), nil},
 		{"tun may have both on one", with("gateway: { datapath: tun, inside: { interface: eth0 }, outside: { interface: eth0 } }"), nil},
 		{"packet needs no tun", gateway(`datapath: packet, tun: { name: "" }`), nil},
-	})
-}
-
-func TestAPI(t *testing.T) {
-	listen := func(second string) string {
-		return with(`api: { listen: [ "unix:/run/a.sock", "` + second + `" ] }`)
-	}
-	const path = "api.listen[1]: "
-	const noToken = " is neither a unix socket nor loopback; listeners with a token are not supported by this version"
-	run(t, []problemCase{
-		{"every address", listen("0.0.0.0:9180"), []string{path + "0.0.0.0:9180" + noToken}},
-		{"no host", listen(":9180"), []string{path + ":9180" + noToken}},
-		{"another host", listen("gateway.example:9180"), []string{path + "gateway.example:9180" + noToken}},
-		{"every IPv6 address", listen("[::]:9180"), []string{path + "[::]:9180" + noToken}},
-		{"loopbacks", with(`api: { listen: [ "127.8.8.8:1", "[::1]:65535", "localhost:9180", "[::ffff:127.0.0.1]:1" ] }`), nil},
-		{"none", with("api: { listen: [] }"), nil},
-		{"no port", listen("127.0.0.1"), []string{path + `"127.0.0.1" is neither unix:/PATH nor HOST:PORT`}},
-		{"URL", listen("http://127.0.0.1:9180"), []string{path + `"http://127.0.0.1:9180" is neither unix:/PATH nor HOST:PORT`}},
-		{"port 0", listen("127.0.0.1:0"), []string{path + `"127.0.0.1:0" has no port in 1–65535`}},
-		{"port by name", listen("127.0.0.1:http"), []string{path + `"127.0.0.1:http" has no port in 1–65535`}},
-		{"port high", listen("127.0.0.1:65536"), []string{path + `"127.0.0.1:65536" has no port in 1–65535`}},
-		{"relative socket", listen("unix:api.sock"), []string{path + `"api.sock" is not an absolute path`}},
-		{"long socket", listen("unix:/" + strings.Repeat("a", 107)),
-			[]string{path + `"/` + strings.Repeat("a", 59) + `"… is longer than the 107 bytes of a socket's path`}},
-		{"longest socket", listen("unix:/" + strings.Repeat("a", 106)), nil},
-		{"twice", listen("unix:/run/a.sock"), []string{path + `"unix:/run/a.sock" is api.listen[0] already`}},
-		{"token", with("api: { tokenFile: /etc/token }"), []string{"api.tokenFile: not supported by this version"}},
 	})
 }
 

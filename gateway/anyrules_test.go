@@ -132,11 +132,30 @@ func (r *rig) accounts() {
 		used[f.Owner][nat.Endpoint{Addr: k.Dst, Port: k.DstPort}] = true
 		return true
 	})
-	for i, l := range r.policy.Leases() {
-		if n := len(used[uint32(i+1)]); n != l.Used() {
-			r.t.Errorf("%v counts %d %v ports in use, its flows have %d", l.Member, l.Used(), l.Protocol, n)
+	counted, draining := map[*nat.Lease]int{}, map[nat.Endpoint]bool{}
+	for owner, ports := range used {
+		for ext := range ports {
+			if l := r.policy.Owner(owner); l != nil && ownsPort(l, ext) {
+				counted[l]++
+			} else if l != nil {
+				draining[ext] = true
+			}
 		}
 	}
+	for _, l := range r.policy.Leases() {
+		if l.Used() != counted[l] {
+			r.t.Errorf("%v counts %d %v ports in use, its flows have %d", l.Member, l.Used(), l.Protocol, counted[l])
+		}
+	}
+	if n := r.policy.Draining(); n < len(draining) || n > 0 && len(draining) == 0 {
+		r.t.Errorf("%d ports drain, flows have %d", n, len(draining))
+	}
+}
+
+func ownsPort(l *nat.Lease, e nat.Endpoint) bool {
+	return slices.ContainsFunc(l.Blocks, func(b nat.PortBlock) bool {
+		return b.Frontend == e.Addr && e.Port >= b.First && int(e.Port) < int(b.First)+b.Count
+	})
 }
 
 // TestAnyRules has rules of every kind and packets of every origin: whatever they
@@ -153,6 +172,8 @@ func TestAnyRules(t *testing.T) {
 			case 2:
 				r.SetBackends("vms", bothBackends[rapid.IntRange(0, 2).Draw(rt, "members"):])
 				r.rebalance()
+			case 3:
+				r.revised(func(c *Change) { drawChange(rt, c) })
 			}
 			r.proper("")
 			from, b := drawPacket(rt, r)
@@ -164,4 +185,16 @@ func TestAnyRules(t *testing.T) {
 		r.proper("")
 		r.gone()
 	})
+}
+
+// drawChange changes who has how many ports, and whether a rule is there.
+func drawChange(t *rapid.T, c *Change) {
+	if len(c.Policy.Outbound) > 0 {
+		out := &c.Policy.Outbound[0]
+		out.Ports = rapid.SampledFrom([]int{8, 16, 8000}).Draw(t, "ports")
+		out.Members = [][]packet.Addr{{memberAddr}, {otherMember}, {otherMember, memberAddr}}[rapid.IntRange(0, 2).Draw(t, "out")]
+	}
+	if rule := uint16(rapid.IntRange(ruleWeb, rulePIP).Draw(t, "removed")); rapid.Bool().Draw(t, "remove") {
+		c.remove(rule)
+	}
 }

@@ -88,7 +88,7 @@ func (r *rig) frame(ip []byte, partial bool) []byte {
 }
 
 // TestTapShowsBothEnds: every kind of flow is seen as it comes and as it leaves, with
-// the checksums of the wire, each time under the flow's name.
+// the checksums of the wire, and so are answers and errors, each under the flow's name.
 func TestTapShowsBothEnds(t *testing.T) {
 	for _, tunnel := range []bool{false, true} {
 		for _, s := range subjects {
@@ -97,17 +97,38 @@ func TestTapShowsBothEnds(t *testing.T) {
 				tap := r.tap(TapOptions{})
 				v := packettest.Fields(t, s.b)
 				partial := partial && v.Proto != packet.ICMP && !v.NoChecksum
-				_, written, seen := r.watched(tap, s.from, s.b, r.frame(s.b, partial))
-				if len(written) != 1 || seen[1].Own || seen[1].Verdict != Forwarded {
-					t.Fatalf("%s: seen %+v", s.name, seen)
-				}
-				flows := r.flows()
-				for _, w := range seen {
-					if len(flows) != 1 || !w.Known || w.Flow.ID != flows[0].ID || w.Flow.Packets[0] != 1 {
-						t.Errorf("%s: of flow %+v", s.name, w.Flow)
-					}
-				}
+				first, to := r.translated(tap, s.from, s.b, partial)
+				r.translated(tap, to, reply(t, first), partial)
+				about := packettest.Error{Src: hostOf(packettest.Fields(t, first).Dst), Dst: hostOf(packettest.Fields(t, first).Src), Type: 3, Code: 3, Quote: first}
+				r.translated(tap, to, packettest.ICMPError(about), false)
 			}
+		}
+	}
+}
+
+// translated sends a packet of the only flow, and returns it as it leaves.
+func (r *rig) translated(t *Tap, from nexthop.Side, ip []byte, partial bool) (out []byte, to nexthop.Side) {
+	r.t.Helper()
+	_, written, seen := r.watched(t, from, ip, r.frame(ip, partial))
+	if len(written) != 1 || seen[1].Own || seen[1].Verdict != Forwarded {
+		r.t.Fatalf("%s: seen %+v", packettest.Describe(ip), seen)
+	}
+	flows := r.flows()
+	for _, s := range seen {
+		if len(flows) != 1 || !s.Known || s.Flow.ID != flows[0].ID || s.Flow.Packets != flows[0].Packets || s.Flow.State != flows[0].State {
+			r.t.Errorf("%s: of flow %+v", packettest.Describe(ip), s.Flow)
+		}
+	}
+	return written[0], seen[1].Side
+}
+
+// TestTapShowsPortless: what is translated without a flow.
+func TestTapShowsPortless(t *testing.T) {
+	for _, b := range portless(pipBackend, serverHost) {
+		r := newSubjectRig(t, false)
+		_, written, seen := r.watched(r.tap(TapOptions{}), nexthop.Inside, b, framed(b))
+		if len(written) != 1 || seen[0].Known || seen[1].Own {
+			t.Errorf("%s: seen %+v", packettest.Describe(b), seen)
 		}
 	}
 }
@@ -169,6 +190,26 @@ func TestTapShowsRefusals(t *testing.T) {
 	}
 }
 
+// TestTapShowsBatches: each packet of a batch with what is written for it, and without
+// what its link has added behind it.
+func TestTapShowsBatches(t *testing.T) {
+	r := newRig(t)
+	tap, b, refused := r.tap(TapOptions{}), datagram(client, server), datagram("10.0.0.99:1", server)
+	frames := [][]byte{append(framed(b), make([]byte, 18)...), framed(refused), framed(b)}
+	r.forward(nexthop.Inside, frames)
+	seen := r.seen(tap)
+	sent := r.takeRaw(nexthop.Outside)
+	if len(seen) != 5 || len(sent) != 2 {
+		t.Fatalf("%d sent, seen %+v", len(sent), seen)
+	}
+	for i, want := range [][]byte{b, sent[0], refused, b, sent[1]} {
+		s := &seen[i]
+		if !bytes.Equal(s.Packet, want) || s.Length != len(want) || s.Known != (i != 2) || s.After != (i == 1 || i == 4) {
+			t.Errorf("sighting %d is %+v, want %x", i, s, want)
+		}
+	}
+}
+
 // TestTapShowsResets: those of the control goroutine, and what answers those who come late.
 func TestTapShowsResets(t *testing.T) {
 	for cause, end := range map[string]func(*rig){
@@ -190,6 +231,23 @@ func TestTapShowsResets(t *testing.T) {
 		if len(written) != 1 || !seen[1].Own || seen[1].Cause != "reset" || !seen[1].Known || seen[1].Flow.ID != id {
 			t.Errorf("%s: who comes late sees %+v", cause, seen)
 		}
+	}
+}
+
+// TestTapTellsResetsApart: each is of the flow that it ends.
+func TestTapTellsResetsApart(t *testing.T) {
+	r := newRig(t)
+	tap, ids := r.tap(TapOptions{}), map[string]conntrack.ID{}
+	for _, client := range []string{client, otherClient} {
+		r.open(client)
+		ids[client] = r.flows()[len(ids)].ID
+	}
+	r.seen(tap)
+	for client, id := range ids {
+		if n, err := r.Kill(func(f *conntrack.Flow) bool { return f.ID == id }); n != 1 || err != nil {
+			t.Fatal(client, n, err)
+		}
+		r.wantOwn(tap, "killed", id, 2)
 	}
 }
 

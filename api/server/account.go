@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tidegate/api"
 	"tidegate/conntrack"
 	"tidegate/gateway"
 	"tidegate/packet"
@@ -16,10 +17,11 @@ type account struct {
 	server  *Server
 	rule    *gateway.Rule // nil: none applies
 	guessed bool          // the side
+	dead    *api.DeadFlow // the last one that had the tuple, nil if there was none or one lives
 }
 
 func (s *Server) account(e *gateway.Explanation, guessed bool) *account {
-	a := &account{Explanation: e, server: s, guessed: guessed}
+	a := &account{Explanation: e, server: s, guessed: guessed, dead: s.dead(e)}
 	if e.Rule >= 0 {
 		a.rule = &s.Gateway.Rules()[e.Rule]
 	}
@@ -87,6 +89,22 @@ func (a *account) ruleName() string {
 		return "none"
 	}
 	return string(a.rule.Type) + " " + a.rule.Name
+}
+
+// position is where the configuration has the rule.
+func (a *account) position() string {
+	if a.rule == nil || a.rule.Removed {
+		return ""
+	}
+	return a.server.position(a.rule)
+}
+
+// placedRule is "outboundRule egress (tidegate.yaml:23)".
+func (a *account) placedRule() string {
+	if at := a.position(); at != "" {
+		return a.ruleName() + " (" + at + ")"
+	}
+	return a.ruleName()
 }
 
 // change is the translation: "10.0.0.10:1 > 198.51.100.7:443".

@@ -94,7 +94,7 @@ func TestBackendStates(t *testing.T) {
 	check("before the first result", "vms 10.0.0.10 http None", "vms 10.0.0.11 http None")
 	r.probeFinds(true, false)
 	check("one is up", "vms 10.0.0.10 http None up known taking", "vms 10.0.0.11 http None known")
-	r.gateway.SetBackends("vms", []nat.Backend{
+	r.setBackends([]nat.Backend{
 		{Addr: packettest.Addr("10.0.0.10"), Admin: nat.AdminDown}, {Addr: packettest.Addr("10.0.0.11"), Admin: nat.AdminUp},
 	})
 	r.clock.Add(int64(2 * time.Second))
@@ -103,7 +103,7 @@ func TestBackendStates(t *testing.T) {
 	if got := r.backends()[0].DrainSeconds; got != 10 {
 		t.Errorf("drained in %v s", got)
 	}
-	r.gateway.SetBackends("vms", backendsOf("10.0.0.10"))
+	r.setBackends(backendsOf("10.0.0.10"))
 	others = []string{"vms 10.0.0.10  None up known taking", "inner 10.0.0.12  None up known taking"}
 	check("one has left", "vms 10.0.0.10 http None up known taking", "vms 10.0.0.11 http None known left draining")
 }

@@ -74,6 +74,26 @@ func balancedRules(web, dns, inner *nat.Pool) nat.Rules {
 	}
 }
 
+// balancedTimers are those of a balanced rig.
+var balancedTimers = conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second}
+
+// setBackends changes those of pool vms while a balanced rig runs.
+func (r *rig) setBackends(backends []nat.Backend) {
+	r.t.Helper()
+	web, dns, inner := balancedPools()
+	web.Backends, dns.Backends = backends, backends
+	p, err := r.gateway.Prepare(gateway.Change{
+		Rules: r.gateway.Rules(), Names: r.gateway.Frontends(), Timers: balancedTimers,
+		Policy: balancedRules(web, dns, inner), Pools: []*nat.Pool{web, dns, inner},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.gateway.Adopt(p); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // newBalancedRig has load-balancing rules; what the probe says of vms is still open.
 func newBalancedRig(t *testing.T) *rig {
 	t.Helper()
@@ -85,7 +105,7 @@ func newBalancedRig(t *testing.T) *rig {
 	balanced := gateway.LoadBalancingRule
 	return newRigOf(t, gateway.Options{
 		MaxFlows: 1024, Policy: policy, Pools: []*nat.Pool{web, dns, inner}, Names: frontends, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Timers: conntrack.Timers{HalfOpen: 30 * time.Second, FinHold: 65 * time.Second, ResetHold: 16 * time.Second, ICMP: 30 * time.Second},
+		Timers: balancedTimers,
 		Rules: []gateway.Rule{
 			egressRule: {Name: "egress", Type: gateway.OutboundRule, Idle: testIdle, Reset: true},
 			webRule:    {Name: "web", Type: balanced, Idle: 5 * time.Minute, UDPIdle: 4 * time.Minute, Reset: true, Ask: true},

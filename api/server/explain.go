@@ -34,9 +34,13 @@ func (*explainRequest) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Sc
 func (s *Server) routeExplain(routes huma.API) {
 	huma.Register(routes, huma.Operation{
 		OperationID: "explain", Method: http.MethodPost, Path: "/v1/explain",
-		Summary:     "What would happen to a packet, and why",
-		Description: "Nothing is sent, and no state changes. A drop is an answer, not an error.",
-		Errors:      []int{http.StatusBadRequest, http.StatusUnprocessableEntity},
+		Summary:      "What would happen to a packet, and why",
+		Description:  "Nothing is sent, and no state changes. A drop is an answer, not an error.",
+		MaxBodyBytes: bodyLimit,
+		Errors: []int{
+			http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+			http.StatusUnsupportedMediaType, http.StatusInternalServerError,
+		},
 	}, s.explain)
 }
 
@@ -77,7 +81,7 @@ func (s *Server) explanation(e *gateway.Explanation, guessed bool) api.Explanati
 	x := api.Explanation{
 		Verdict: e.Verdict.String(), Summary: a.summary(), Steps: a.steps(),
 		Side: e.From.String(), Original: wireTuple(&e.Original),
-		Frontend: a.frontend(), Backend: text4(a.backend()),
+		Frontend: a.frontend(), Backend: text4(a.backend()), RulePosition: a.position(), Dead: a.dead,
 	}
 	if a.rule != nil {
 		x.Rule, x.RuleType = a.rule.Name, string(a.rule.Type)

@@ -40,8 +40,10 @@ func outward(f *conntrack.Flow) conntrack.Direction {
 }
 
 // flow converts a copy of a flow that was taken just now.
-func (s *Server) flow(f *conntrack.Flow) api.Flow {
-	now, wall := s.Gateway.Now(), time.Now()
+func (s *Server) flow(f *conntrack.Flow) api.Flow { return s.flowAt(f, s.Gateway.Now()) }
+
+// flowAt converts a copy of a flow that was taken at a moment of the gateway's clock.
+func (s *Server) flowAt(f *conntrack.Flow, at int64) api.Flow {
 	rule, ends, out := s.Gateway.Rules()[f.Rule], endsOf(f), outward(f)
 	direction := api.Outbound
 	if f.Inbound() {
@@ -60,8 +62,8 @@ func (s *Server) flow(f *conntrack.Flow) api.Flow {
 		External: ends.external,
 		Remote:   ends.remote,
 
-		Created:          wall.Add(-time.Duration(now - f.Created)).UTC().Round(time.Millisecond),
-		IdleSeconds:      seconds(idle(f, now)),
+		Created:          s.wall(f.Created),
+		IdleSeconds:      seconds(idle(f, at)),
 		ExpiresInSeconds: seconds(time.Duration(f.ExpiresIn)),
 
 		PacketsOut: f.Packets[out],
@@ -71,10 +73,10 @@ func (s *Server) flow(f *conntrack.Flow) api.Flow {
 	}
 }
 
-// idle is how long a flow has been silent at now; one that has spoken since has
+// idle is how long a flow has been silent at a moment; one that has spoken since has
 // not been.
-func idle(f *conntrack.Flow, now int64) time.Duration {
-	return max(0, time.Duration(now-f.LastSeen))
+func idle(f *conntrack.Flow, at int64) time.Duration {
+	return max(0, time.Duration(at-f.LastSeen))
 }
 
 // seconds rounds to milliseconds, which is how fine flows are dated, and never

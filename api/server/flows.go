@@ -68,6 +68,9 @@ func (s *Server) listFlows(_ context.Context, in *query) (*flowsOutput, error) {
 func (s *Server) page(q api.FlowQuery, from uint32) api.FlowList {
 	list := api.FlowList{Flows: []api.Flow{}}
 	m, start := s.matcher(q.Filter), uint32(0)
+	if q.Filter.ID != "" {
+		return s.one(m)
+	}
 	if q.Filter.Empty() {
 		start = from
 	}
@@ -90,6 +93,15 @@ func (s *Server) page(q api.FlowQuery, from uint32) api.FlowList {
 		list.Total = s.Gateway.Len()
 	}
 	return list
+}
+
+// one lists the flow with an ID, if it matches in all else too.
+func (s *Server) one(m *matcher) api.FlowList {
+	f, ok := s.Gateway.Find(m.id)
+	if !ok || !m.matches(&f) {
+		return api.FlowList{Flows: []api.Flow{}}
+	}
+	return api.FlowList{Flows: []api.Flow{s.flow(&f)}, Total: 1}
 }
 
 // slot is a flow's place in the table, in the order of which flows are listed.
@@ -125,10 +137,17 @@ func (s *Server) killFlows(_ context.Context, in *query) (*killedOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	killed, err := s.Gateway.Kill(s.matcher(f).matches)
+	killed, err := s.kill(s.matcher(f))
 	s.Log.Info("flows killed", "filter", f.String(), "killed", killed)
 	if err != nil {
 		return nil, huma.Error500InternalServerError(fmt.Sprintf("api: delete flows: after %d: %v", killed, err))
 	}
 	return &killedOutput{api.Killed{Killed: killed}}, nil
+}
+
+func (s *Server) kill(m *matcher) (killed int, err error) {
+	if m.ID != "" {
+		return s.Gateway.KillOne(m.id, m.matches)
+	}
+	return s.Gateway.Kill(m.matches)
 }

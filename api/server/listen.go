@@ -1,15 +1,19 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -19,13 +23,27 @@ const (
 	// probeTimeout is how long a socket's owner may take to accept; the kernel
 	// answers for one that lives.
 	probeTimeout = time.Second
+
+	// maxConnections bounds what others than this machine may take: some 10 MB.
+	maxConnections = 256
 )
 
-// Listen opens all of api.listen, unix:/PATH or HOST:PORT on loopback, or none.
-func Listen(addresses []string) ([]net.Listener, error) {
+// ListenOptions are for listeners that are neither unix sockets nor loopback.
+type ListenOptions struct {
+	CertFile, KeyFile string       // PEM; with them such listeners speak TLS 1.2 or later, and nothing else
+	Tokens            *Tokens      // without them such listeners are refused
+	Log               *slog.Logger // is told of a changed certificate that can't be read; may be nil
+}
+
+// Listen opens all of api.listen, unix:/PATH or HOST:PORT, or none.
+func Listen(addresses []string, options ...ListenOptions) ([]net.Listener, error) {
+	var o ListenOptions
+	if len(options) > 0 {
+		o = options[0]
+	}
 	var listeners []net.Listener
 	for _, a := range addresses {
-		l, err := listen(a)
+		l, err := listen(a, &o)
 		if err != nil {
 			for _, open := range listeners {
 				open.Close()
@@ -37,27 +55,53 @@ func Listen(addresses []string) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-func listen(address string) (net.Listener, error) {
+func listen(address string, o *ListenOptions) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(path)
 	}
-	return listenLoopback(address)
+	at, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("it is unix:/PATH or HOST:PORT: %w", err)
+	}
+	if at.IP.IsLoopback() {
+		return listenTCP(at)
+	}
+	return listenRemote(at, o)
 }
 
-func listenLoopback(address string) (net.Listener, error) {
-	at, err := net.ResolveTCPAddr("tcp", address)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("it is unix:/PATH or HOST:PORT: %w", err)
-	case !at.IP.IsLoopback():
-		return nil, errors.New("neither a unix socket nor loopback, and there is no authentication; use 127.0.0.1")
-	}
+func listenTCP(at *net.TCPAddr) (net.Listener, error) {
 	l, err := net.ListenTCP("tcp", at)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%w; stop what listens there (ss -ltnp) or choose another port in api.listen", syscall.EADDRINUSE)
 	}
 	if err != nil {
 		return nil, cause(err)
+	}
+	return l, nil
+}
+
+// listenRemote opens what others than this machine can reach.
+func listenRemote(at *net.TCPAddr, o *ListenOptions) (net.Listener, error) {
+	if o.Tokens == nil {
+		return nil, errors.New("neither a unix socket nor loopback, and there is no authentication; set api.tokenFile, or use 127.0.0.1")
+	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		return nil, errors.New("TLS takes a certificate and its key; set both of api.tls.certFile and api.tls.keyFile, or neither")
+	}
+	var c *certificate
+	if o.CertFile != "" {
+		var err error
+		if c, err = loadCertificate(o); err != nil {
+			return nil, err
+		}
+	}
+	l, err := listenTCP(at)
+	if err != nil {
+		return nil, err
+	}
+	l = netutil.LimitListener(l, maxConnections)
+	if c != nil {
+		l = tls.NewListener(l, c.config())
 	}
 	return l, nil
 }

@@ -131,7 +131,7 @@ func TestListenLoopback(t *testing.T) {
 	taken := listeners[0].Addr().String()
 	listenError(t, "api: listen "+taken+": address already in use; stop what listens there (ss -ltnp) or choose another port in api.listen", taken)
 	for _, open := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:9180"} {
-		listenError(t, "api: listen "+open+": neither a unix socket nor loopback, and there is no authentication; use 127.0.0.1", open)
+		listenError(t, "api: listen "+open+": neither a unix socket nor loopback, and there is no authentication; set api.tokenFile, or use 127.0.0.1", open)
 	}
 	if _, err := Listen([]string{"9180"}); err == nil || !strings.HasPrefix(err.Error(), "api: listen 9180: it is unix:/PATH or HOST:PORT: ") {
 		t.Error(err)

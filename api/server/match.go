@@ -1,6 +1,8 @@
 package server
 
 import (
+	"strconv"
+
 	"tidegate/api"
 	"tidegate/conntrack"
 	"tidegate/packet"
@@ -10,6 +12,7 @@ import (
 // asked in a fraction of a second: the costly questions come last.
 type matcher struct {
 	api.Filter
+	id        conntrack.ID // of the one flow that can match, if api.Filter.ID is set
 	now       func() int64
 	rules     []bool               // by rule number: has the name
 	frontends map[packet.Addr]bool // has the name
@@ -25,6 +28,9 @@ func (s *Server) matcher(f api.Filter) *matcher {
 	for addr, name := range s.Gateway.Frontends() {
 		m.frontends[addr] = name == f.Frontend
 	}
+	if id, err := strconv.ParseUint(f.ID, 16, 64); err == nil {
+		m.id = conntrack.ID(id)
+	}
 	if e, err := api.ParseEndpoints(f.Frontend); err == nil {
 		m.address, m.byAddress = e, true
 	}
@@ -34,14 +40,19 @@ func (s *Server) matcher(f api.Filter) *matcher {
 // matches says whether all that the filter asks for holds.
 func (m *matcher) matches(f *conntrack.Flow) bool {
 	switch {
-	case m.Proto != "" && f.Tuple[0].Proto.String() != m.Proto,
+	case m.ID != "" && m.id != f.ID,
+		m.Proto != "" && f.Tuple[0].Proto.String() != m.Proto,
 		m.State != "" && f.State.String() != m.State,
-		m.Rule != "" && !m.rules[f.Rule],
+		m.Rule != "" && !m.named(f.Rule),
 		m.IdleOver != 0 && idle(f, m.now()) <= m.IdleOver:
 		return false
 	}
 	return m.matchesEnds(f)
 }
+
+// named says whether a rule has the name. One that is newer than the matcher is one
+// that the filter didn't mean.
+func (m *matcher) named(rule uint16) bool { return int(rule) < len(m.rules) && m.rules[rule] }
 
 func (m *matcher) matchesEnds(f *conntrack.Flow) bool {
 	e := endsOf(f)

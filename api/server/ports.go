@@ -18,23 +18,29 @@ type portsOutput struct{ Body api.Ports }
 func (s *Server) routePorts(routes huma.API) {
 	op := huma.Operation{
 		OperationID: "listPorts", Method: http.MethodGet, Path: "/v1/ports",
-		Summary:    "SNAT ports: allocated, used, held, free",
-		Parameters: []*huma.Param{parameter("by", "what to add up by", text("backend", "frontend", "rule"))},
-		Errors:     []int{http.StatusBadRequest},
+		Summary: "SNAT ports: allocated, used, held, free",
+		Parameters: []*huma.Param{
+			parameter("by", "what to add up by", text("backend", "frontend", "rule")),
+			parameter("held", "false leaves out held, which takes a walk through all flows: it is 0 then", text("true", "false")),
+		},
+		Errors: []int{http.StatusBadRequest},
 	}
 	huma.Register(routes, op, func(_ context.Context, in *query) (*portsOutput, error) {
-		by, err := parseQuery(in, api.ParsePortsQuery)
+		q, err := parseQuery(in, api.ParsePortsQuery)
 		if err != nil {
 			return nil, err
 		}
-		return &portsOutput{api.Ports{By: by, Rows: s.ports(by)}}, nil
+		return &portsOutput{api.Ports{By: q.By, Rows: s.ports(q)}}, nil
 	})
 }
 
 // ports adds up every member's blocks, in the order of the configuration. What
 // is used is from one moment; which of that is held, from the walk after it.
-func (s *Server) ports(by api.PortsBy) []api.PortRow {
-	leases, held := s.Gateway.Snapshot().Leases, s.heldPorts()
+func (s *Server) ports(q api.PortsQuery) []api.PortRow {
+	leases, held := s.Gateway.Snapshot().Leases, make(tcpPorts)
+	if q.Held {
+		held = s.heldPorts()
+	}
 	rows, at := []api.PortRow{}, make(map[api.PortRow]int)
 	for i := range leases {
 		l := &leases[i]
@@ -42,7 +48,7 @@ func (s *Server) ports(by api.PortsBy) []api.PortRow {
 			continue // of no pool member and no outbound rule: made for hairpin flows, out of ports that no rule gives out
 		}
 		for n, b := range l.Blocks {
-			key := s.rowKey(by, l, b.Frontend)
+			key := s.rowKey(q.By, l, b.Frontend)
 			if _, ok := at[key]; !ok {
 				at[key] = len(rows)
 				rows = append(rows, key)

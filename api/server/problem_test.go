@@ -44,12 +44,24 @@ func TestProblems(t *testing.T) {
 		{"DELETE", "/v1/flows", 400, "a filter is required"},
 		{"DELETE", "/v1/flows?limit=5", 400, `unknown parameter "limit"`},
 		{"GET", "/v1/ports?by=port", 400, "one of backend, frontend, rule"},
-		{"GET", "/v1/ports?rule=a", 400, `unknown parameter "rule": known are by`},
+		{"GET", "/v1/ports?rule=a", 400, `unknown parameter "rule": known are by, held`},
 		{"GET", "/v1/status?x=1", 400, `unknown parameter "x": there are none here`},
 		{"GET", "/v1/backends?pool=vms", 400, `unknown parameter "pool": there are none here`},
 		{"GET", "/v1/explain", 405, "/v1/explain takes POST, not GET"},
 		{"GET", "/v1/nothing", 404, "nothing is at /v1/nothing; see /openapi.json"},
-		{"GET", "/", 404, "nothing is at /"},
+		{"GET", "/nothing", 404, "nothing is at /nothing"},
+		{"GET", "/v1/flows?id=1", 400, `filter id: "1" is no flow's: it is 16 hexadecimal digits`},
+		{"GET", "/v1/ports?held=no", 400, `parameter held: "no" is not true or false`},
+		{"GET", "/v1/events?type=flow", 400, `parameter type: "flow" is not one of flow.created, flow.closed,`},
+		{"GET", "/v1/events?after=-1", 400, `event number "-1": it is a whole number`},
+		{"GET", "/v1/events?limit=0", 400, "1–10000"},
+		{"GET", "/v1/events?rule=a&rule=b", 400, "given more than once"},
+		{"GET", "/v1/events?x=1", 400, "known are type, rule, limit, after"},
+		{"GET", "/v1/idle?rule=a", 400, "there are none here"},
+		{"GET", "/v1/config?x=1", 400, "there are none here"},
+		{"GET", "/v1/config", 501, "without a configuration"},
+		{"DELETE", "/v1/config", 405, "/v1/config takes GET, HEAD, PUT"},
+		{"GET", "/v1/config:validate", 405, "takes POST"},
 		{"POST", "/v1/flows", 405, "/v1/flows takes DELETE, GET, HEAD, not POST"},
 		{"DELETE", "/healthz", 405, "/healthz takes GET, HEAD, not DELETE"},
 	}
@@ -118,11 +130,12 @@ func TestOpenAPI(t *testing.T) {
 	for _, p := range doc.Paths["/v1/flows"]["get"].Parameters {
 		names = append(names, p.Name)
 	}
-	want := []string{"proto", "rule", "state", "internal", "external", "remote", "backend", "frontend", "idleOver", "limit", "cursor"}
+	want := []string{"proto", "rule", "state", "internal", "external", "remote", "backend", "frontend", "id", "idleOver", "limit", "cursor"}
 	if !slices.Equal(names, want) {
 		t.Errorf("GET /v1/flows has %v", names)
 	}
-	for path, methods := range map[string]int{"/v1/status": 1, "/v1/flows": 2, "/v1/ports": 1, "/v1/backends": 1, "/v1/explain": 1} {
+	for path, methods := range map[string]int{"/v1/status": 1, "/v1/flows": 2, "/v1/ports": 1, "/v1/backends": 1, "/v1/explain": 1, "/v1/events": 1,
+		"/v1/idle": 1, "/v1/config": 2, "/v1/config:validate": 1, "/healthz": 1, "/readyz": 1, "/metrics": 1} {
 		if len(doc.Paths[path]) != methods {
 			t.Errorf("%s has %v", path, doc.Paths[path])
 		}

@@ -154,13 +154,9 @@ func newRigOf(t *testing.T, o gateway.Options) *rig {
 	t.Helper()
 	r := &rig{t: t, socket: filepath.Join(t.TempDir(), "run", "api.sock")}
 	r.clock.Store(int64(time.Hour))
-	control := gateway.Port{Router: new(everywhere)}
-	control.Router.(*everywhere).hop.MTU = 1500
+	control := memoryPort(&r.out)
 	for side := range r.in {
-		r.in[side], r.out[side] = make(chan []byte), make(chan []byte, 4096)
-		control.Writers[side] = newQueue(r.out[side])
-	}
-	for side := range r.in {
+		r.in[side] = make(chan []byte)
 		p := control
 		p.Reader, p.Side = newQueue(r.in[side]), nexthop.Side(side)
 		o.Workers = append(o.Workers, p)
@@ -172,6 +168,18 @@ func newRigOf(t *testing.T, o gateway.Options) *rig {
 	}
 	r.start()
 	return r
+}
+
+// memoryPort is one without a reader, which writes to channels that it makes.
+func memoryPort(out *[2]chan []byte) gateway.Port {
+	router := new(everywhere)
+	router.hop.MTU = 1500
+	p := gateway.Port{Router: router}
+	for side := range out {
+		out[side] = make(chan []byte, 4096)
+		p.Writers[side] = newQueue(out[side])
+	}
+	return p
 }
 
 // start runs the gateway and its API until the test ends.
@@ -200,13 +208,15 @@ func (r *rig) start() {
 	})
 }
 
-// serve runs s on real listeners until the test ends.
+// serve runs s on real listeners until the test ends, and checks its answers by its
+// own document.
 func serve(t *testing.T, s *Server, addresses ...string) []net.Listener {
 	t.Helper()
-	listeners, err := Listen(addresses)
+	listeners, err := Listen(addresses, ListenOptions{Tokens: s.Tokens})
 	if err != nil {
 		t.Fatal(err)
 	}
+	watch(t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, listeners) }()

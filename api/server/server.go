@@ -1,13 +1,13 @@
 // Package server answers for a running gateway over HTTP: /healthz, /readyz,
-// /metrics, /openapi.json and /v1, on unix sockets and loopback.
+// /metrics, /openapi.json and /v1.
 //
 // Handlers run beside forwarding and take the gateway's lock only for its own
 // slices, never across a write to a client. What a request asks for is parsed
 // by package api, for which this package is the other end; the routes and
 // OpenAPI come from its types. Every error is an RFC 9457 problem.
 //
-// Nothing here authenticates: whoever reaches a listener may end flows. That is
-// why Listen takes only unix sockets, which have permissions, and loopback.
+// Whoever reaches a unix socket, which has permissions, or loopback may do all there
+// is. Everybody else needs a token: see Tokens.
 package server
 
 import (
@@ -17,17 +17,21 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/sync/errgroup"
 
+	"tidegate/api"
+	"tidegate/api/server/ui"
 	"tidegate/gateway"
 	"tidegate/probe"
 )
 
-// Options is everything a Server is made of. Only Drops and Probes may be nil.
+// Options is everything a Server is made of. Functions may be nil but for Ready.
 type Options struct {
 	Gateway        *gateway.Gateway
 	Drops          func() map[string]uint64 // packets lost outside the gateway, by reason
@@ -38,13 +42,26 @@ type Options struct {
 	Started        time.Time
 	Ready          func() error // nil when packets flow
 	Metrics        http.Handler
+	Tokens         *Tokens // of those who come over other listeners than unix sockets and loopback; nil: they can't
 	Log            *slog.Logger
+
+	// The configuration. Errors that are an *api.Problem are answered as they are, the
+	// others as 500. The format is json or yaml.
+	ConfigStatus func() api.ConfigStatus
+	Config       func() any                                   // the one in force, as encoding/json writes it
+	Apply        func(format string, body []byte) error       // puts one in force, or leaves all as it is
+	Check        func(format string, body []byte) error       // says what Apply would
+	Position     func(t gateway.RuleType, name string) string // of a rule: tidegate.yaml:23, or ""
 }
 
 // Server is an http.Handler over one gateway. It is safe for concurrent use.
 type Server struct {
 	Options
-	handler http.Handler
+	handler  http.Handler
+	streams  chan struct{} // has a place for each
+	captures atomic.Int32  // how many run
+	changing sync.Mutex    // the configuration
+	idleAges idleAges
 }
 
 // Limits for clients, all of which are near and ask for little.
@@ -55,12 +72,13 @@ const (
 	idleTimeout   = 2 * time.Minute  // a scrape a minute keeps its connection
 	maxHeader     = 16 << 10         // bytes
 	maxBody       = 1 << 20          // bytes
+	bodyLimit     = maxBody + 1      // where reading stops: one that long is too long
 	grace         = 5 * time.Second  // for requests in flight when the server stops
 )
 
 // New makes a Server; Serve it on the listeners that Listen opens.
 func New(o Options) *Server {
-	s := &Server{Options: o}
+	s := &Server{Options: o, streams: make(chan struct{}, maxStreams)}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Tidegate", o.Version)
 	config.DocsPath, config.SchemasPath = "", "" // only /openapi.json
@@ -72,11 +90,24 @@ func New(o Options) *Server {
 	s.routePorts(routes)
 	s.routeBackends(routes)
 	s.routeExplain(routes)
+	s.routeEvents(routes)
+	s.routeIdle(routes)
+	s.routeConfig(routes)
+	s.routeCapture(routes)
 	mux.Handle("GET /metrics", o.Metrics)
+	dashboard := ui.Handler()
+	mux.Handle("GET /{$}", dashboard)
+	mux.Handle("GET /ui/", dashboard)
+	document(routes.OpenAPI())
+	s.handler = s.guarded(problemMux{mux})
+	return s
+}
+
+// guarded keeps out what is too long, and whoever may not ask.
+func (s *Server) guarded(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection() // no web page may end flows through its visitor
 	sameOrigin.SetDenyHandler(http.HandlerFunc(denyCrossOrigin))
-	s.handler = http.MaxBytesHandler(ownName(sameOrigin.Handler(problemMux{mux})), maxBody)
-	return s
+	return http.MaxBytesHandler(ownName(&access{tokens: s.Tokens, next: sameOrigin.Handler(next)}), bodyLimit)
 }
 
 // ServeHTTP answers one request.
@@ -95,6 +126,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	server.BaseContext = func(l net.Listener) context.Context { return withListener(ctx, l) } // what goes on and on ends with ctx
 	for _, l := range listeners {
 		group.Go(func() error {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -19,6 +19,7 @@ func (s *Server) routeStatus(routes huma.API) {
 	op := huma.Operation{
 		OperationID: "getStatus", Method: http.MethodGet, Path: "/v1/status",
 		Summary: "Health, datapath in use, rules, totals",
+		Errors:  []int{http.StatusBadRequest},
 	}
 	huma.Register(routes, op, func(_ context.Context, in *query) (*statusOutput, error) {
 		if _, err := parseQuery(in, api.ParseNoQuery); err != nil {
@@ -34,18 +35,48 @@ func (s *Server) status(now time.Time) api.Status {
 		Version: s.Version, Healthy: true, Ready: true,
 		Datapath: s.Datapath, DatapathReason: s.DatapathReason,
 		Started: s.Started.UTC(), UptimeSeconds: seconds(now.Sub(s.Started)),
-		Rules: []api.RuleStatus{}, Totals: s.totals(&snap),
+		Rules: s.ruleStatuses(&snap), Totals: s.totals(&snap),
 	}
 	if err := s.Ready(); err != nil {
 		status.Ready, status.NotReady = false, err.Error()
 	}
-	for i, r := range s.Gateway.Rules() {
-		status.Rules = append(status.Rules, api.RuleStatus{
-			Name: r.Name, Type: string(r.Type), IdleTimeoutSeconds: r.Idle.Seconds(),
-			EnableTCPReset: r.Reset, Flows: living(&snap.States[i]),
-		})
+	if s.ConfigStatus != nil {
+		status.Config = s.ConfigStatus()
 	}
 	return status
+}
+
+// ruleStatuses leaves out what is removed and has no flows left.
+func (s *Server) ruleStatuses(snap *gateway.Snapshot) []api.RuleStatus {
+	all := []api.RuleStatus{}
+	for i, r := range s.Gateway.Rules() {
+		if i == len(snap.States) {
+			break // the rest is newer than the snapshot
+		}
+		states := byState(&snap.States[i])
+		row := api.RuleStatus{
+			Name: r.Name, Type: string(r.Type), IdleTimeoutSeconds: r.Idle.Seconds(), EnableTCPReset: r.Reset,
+			Removed: r.Removed, States: states,
+		}
+		for _, n := range states {
+			row.Flows += n
+		}
+		if !r.Removed {
+			row.Position = s.position(&r)
+		} else if row.Flows == 0 {
+			continue
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// position is where the configuration has a rule, "" if that is not known.
+func (s *Server) position(r *gateway.Rule) string {
+	if s.Position == nil {
+		return ""
+	}
+	return s.Position(r.Type, r.Name)
 }
 
 func (s *Server) totals(snap *gateway.Snapshot) api.Totals {
@@ -95,12 +126,15 @@ func traffic(t gateway.Traffic) api.Traffic {
 	return api.Traffic{PacketsIn: t.PacketsIn, PacketsOut: t.PacketsOut, BytesIn: t.BytesIn, BytesOut: t.BytesOut}
 }
 
-// living adds up a rule's flows in all states.
-func living(c *conntrack.Counts) (n int) {
+// byState adds up a rule's flows over the protocols.
+func byState(c *conntrack.Counts) map[string]int {
+	states := make(map[string]int)
 	for proto := range c {
-		for _, flows := range c[proto] {
-			n += flows
+		for state, n := range c[proto] {
+			if n > 0 {
+				states[conntrack.State(state).String()] += n
+			}
 		}
 	}
-	return n
+	return states
 }

@@ -35,9 +35,9 @@ func TestStatus(t *testing.T) {
 	want := api.Status{
 		Version: "1.2.3", Healthy: true, Ready: true, Datapath: "packet", DatapathReason: "the fastest here",
 		Rules: []api.RuleStatus{
-			{Name: "egress", Type: "outboundRule", IdleTimeoutSeconds: 240, EnableTCPReset: true, Flows: 2},
-			{Name: "wide", Type: "outboundRule", IdleTimeoutSeconds: 240, Flows: 1},
-			{Name: "ssh", Type: "inboundNatRule", IdleTimeoutSeconds: 300, EnableTCPReset: true},
+			{Name: "egress", Type: "outboundRule", IdleTimeoutSeconds: 240, EnableTCPReset: true, Flows: 2, States: map[string]int{"ESTABLISHED": 1, "ACTIVE": 1}},
+			{Name: "wide", Type: "outboundRule", IdleTimeoutSeconds: 240, Flows: 1, States: map[string]int{"SYN_SENT": 1}},
+			{Name: "ssh", Type: "inboundNatRule", IdleTimeoutSeconds: 300, EnableTCPReset: true, States: map[string]int{}},
 		},
 		Totals: api.Totals{
 			Flows: 3, MaxFlows: 1024, Created: 3,

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"time"
 
 	"tidegate/conntrack"
 	"tidegate/gateway"
@@ -13,6 +14,9 @@ import (
 // steps are the decision, one sentence each.
 func (a *account) steps() []string {
 	all := []string{a.side(), a.address()}
+	if a.dead != nil {
+		all = append(all, deadSteps(a.dead, time.Now())...)
+	}
 	if a.Known {
 		all = append(all, a.known())
 	} else {
@@ -68,7 +72,7 @@ func (a *account) known() string {
 		who = "the end that was asked"
 	}
 	return fmt.Sprintf("It is of flow %016x of %s, which is %v; %v is %s. Rules are not asked again.",
-		uint64(a.Flow.ID), a.ruleName(), a.Flow.State, a.Original.Src, who)
+		uint64(a.Flow.ID), a.placedRule(), a.Flow.State, a.Original.Src, who)
 }
 
 // admission tells how a packet that begins a flow gets to its rule, and to its backend.
@@ -79,11 +83,11 @@ func (a *account) admission() []string {
 	case a.Inbound != nil:
 		return a.service()
 	case a.rule.Type != gateway.InstancePublicIP:
-		return []string{fmt.Sprintf("The %s is for %v of %v.", a.ruleName(), a.Original.Proto, a.Original.Src)}
+		return []string{fmt.Sprintf("The %s is for %v of %v.", a.placedRule(), a.Original.Proto, a.Original.Src)}
 	case a.ToFrontend:
-		return []string{fmt.Sprintf("The %s gives every port of that address to its backend.", a.ruleName())}
+		return []string{fmt.Sprintf("The %s gives every port of that address to its backend.", a.placedRule())}
 	}
-	return []string{fmt.Sprintf("The %s is this backend's own, and comes before outbound rules.", a.ruleName())}
+	return []string{fmt.Sprintf("The %s is this backend's own, and comes before outbound rules.", a.placedRule())}
 }
 
 // service tells of an inbound rule: its port, its list, its choice.
@@ -93,7 +97,7 @@ func (a *account) service() (all []string) {
 	if r.Frontend.Port == 0 {
 		which = fmt.Sprintf("every port of %v that no other rule has (HA ports)", t.Dst)
 	}
-	all = append(all, fmt.Sprintf("The %s is for %v to %s.", a.ruleName(), t.Proto, which))
+	all = append(all, fmt.Sprintf("The %s is for %v to %s.", a.placedRule(), t.Proto, which))
 	if len(r.ACL) > 0 {
 		all = append(all, decides(r.ACL, t.Src))
 	}

@@ -1,9 +1,8 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,56 +15,45 @@ func newBackends(g *global) *cobra.Command {
 		Long: "Lists the backends of load-balancing rules. STATE is up, down, unknown (its probe has no\n" +
 			"result yet; it counts as down) or draining with the time until its flows are reset.\n" +
 			"NEW FLOWS are those that load-balancing rules have led to the address, whatever the pool.",
-		Args: usageArgs(cobra.NoArgs),
+		Example: "  tidegate backends\n  tidegate backends -o json | jq '.backends[] | select(.up | not) | .backend'",
+		Args:    usageArgs(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := g.ask()
-			if err != nil {
-				return err
-			}
-			b, err := c.Backends(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.show(cmd.OutOrStdout(), b, func(t *tabwriter.Writer) { g.backendTable(t, &b) })
+			ask := func(ctx context.Context, c *api.Client) (api.Backends, error) { return c.Backends(ctx) }
+			return inquire(g, cmd, ask, func(p *page, b *api.Backends) { p.table(backendTable(b.Rows, g.wide())) })
 		},
 	}
 }
 
-func (g *global) backendTable(t *tabwriter.Writer, b *api.Backends) {
-	head := []any{"POOL", "BACKEND", "PROBE", "STATE", "ADMIN", "NEW FLOWS", "SINCE", "LAST RESULT"}
-	if g.wide() {
-		head = append(head, "TAKES NEW FLOWS", "LAST PROBE", "TOOK", "SUCCEEDED", "FAILED")
+func backendTable(rows []api.Backend, wide bool) *table {
+	columns := []column{{head: "POOL", rank: 2, min: 8}, {head: "BACKEND"}, {head: "PROBE", rank: 4, min: 8}, {head: "STATE"},
+		{head: "ADMIN", rank: 6}, {head: "NEW FLOWS", right: true, rank: 5}, {head: "SINCE", rank: 3}, {head: "LAST RESULT", rank: 1, min: 12}}
+	if wide {
+		columns = append(columns, column{head: "TAKES NEW FLOWS", rank: 7}, column{head: "LAST PROBE", rank: 8},
+			column{head: "TOOK", right: true, rank: 8}, column{head: "SUCCEEDED", right: true, rank: 8}, column{head: "FAILED", right: true, rank: 8})
 	}
-	row(t, head...)
-	for i := range b.Rows {
-		r := &b.Rows[i]
+	t := newTable(columns...)
+	for i := range rows {
+		r := &rows[i]
 		cells := []any{r.Pool, r.Backend, orElse(r.Probe, "-"), backendState(r), r.AdminState, r.NewFlows, when(r.Since), orElse(r.Result, "-")}
-		if g.wide() {
+		if wide {
 			cells = append(cells, yesNo(r.TakesNewFlows), when(r.LastProbe), probeTook(r), r.Succeeded, r.Failed)
 		}
-		row(t, cells...)
+		t.add(cells...)
 	}
+	return t
 }
 
 // backendState is the one word that matters most.
-func backendState(r *api.Backend) string {
+func backendState(r *api.Backend) painted {
 	switch {
 	case r.Draining:
-		return "draining " + short(r.DrainSeconds)
+		return painted{warn, "draining " + short(r.DrainSeconds)}
 	case !r.Known:
-		return "unknown"
+		return painted{warn, "unknown"}
 	case r.Up:
-		return "up"
+		return painted{good, "up"}
 	}
-	return "down"
-}
-
-// when writes a time as this machine's clock has it.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Local().Format(time.DateTime)
+	return painted{bad, "down"}
 }
 
 func probeTook(r *api.Backend) string {
@@ -73,11 +61,4 @@ func probeTook(r *api.Backend) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.1fms", r.ProbeSeconds*1e3)
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,18 +14,14 @@ import (
 	"tidegate/api"
 )
 
-// rendered is a table as it is printed, the lines trimmed at their ends.
-func rendered(t *testing.T, g *global, v any, table func(*tabwriter.Writer)) string {
+// rendered is a page as it is printed where there is no terminal.
+func rendered(t *testing.T, g *global, v any, text func(*page)) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := g.show(&b, v, table); err != nil {
+	if err := g.show(&b, v, text); err != nil {
 		t.Fatal(err)
 	}
-	var lines []string
-	for line := range strings.Lines(b.String()) {
-		lines = append(lines, strings.TrimRight(line, " \n"))
-	}
-	return strings.Join(lines, "\n")
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func TestBackendTable(t *testing.T) {
@@ -41,25 +36,25 @@ func TestBackendTable(t *testing.T) {
 	}}
 	want := strings.Join([]string{
 		"POOL  BACKEND    PROBE  STATE         ADMIN  NEW FLOWS  SINCE                LAST RESULT",
-		"vms   10.0.0.10  http   up            None   7          2026-01-02 03:04:05  200 OK",
-		"vms   10.0.0.11  http   down          Down   0          2026-01-02 03:04:05  refused",
-		"new   10.0.0.10  tcp    unknown       None   0          -                    -",
-		"old   10.0.0.10  -      draining 12s  None   0          -                    -",
+		"vms   10.0.0.10  http   up            None           7  2026-01-02 03:04:05  200 OK",
+		"vms   10.0.0.11  http   down          Down           0  2026-01-02 03:04:05  refused",
+		"new   10.0.0.10  tcp    unknown       None           0  -                    -",
+		"old   10.0.0.10  -      draining 12s  None           0  -                    -",
 	}, "\n")
 	g := &global{output: "table"}
-	if diff := cmp.Diff(want, rendered(t, g, b, func(w *tabwriter.Writer) { g.backendTable(w, &b) })); diff != "" {
+	if diff := cmp.Diff(want, rendered(t, g, b, func(p *page) { p.table(backendTable(b.Rows, g.wide())) })); diff != "" {
 		t.Error(diff)
 	}
 	g.output = "wide"
-	wide := rendered(t, g, b, func(w *tabwriter.Writer) { g.backendTable(w, &b) })
-	if !strings.Contains(wide, "200 OK       yes              2026-01-02 03:05:05  1.5ms  5          1") {
+	wide := rendered(t, g, b, func(p *page) { p.table(backendTable(b.Rows, g.wide())) })
+	if !strings.Contains(wide, "200 OK       yes              2026-01-02 03:05:05  1.5ms          5       1") {
 		t.Error(wide)
 	}
 }
 
 func TestExplainTable(t *testing.T) {
 	e := api.Explanation{Verdict: "no-flow", Summary: "It belongs to none.", Steps: []string{"First.", "Second."}}
-	got := rendered(t, &global{output: "table"}, e, func(w *tabwriter.Writer) { explainTable(w, &e) })
+	got := rendered(t, &global{output: "table"}, e, func(p *page) { explainPage(p, &e) })
 	if want := "no-flow: It belongs to none.\n\n  1. First.\n  2. Second."; got != want {
 		t.Error(got)
 	}
@@ -72,7 +67,7 @@ func TestExplainUsage(t *testing.T) {
 		"explain sctp 10.0.0.10:1 10.0.0.11:2":            "is not one of tcp, udp, icmp",
 		"explain tcp 10.0.0.10 10.0.0.11:2":               "explain source: \"10.0.0.10\" has no port",
 		"explain tcp 10.0.0.10:1 10.0.0.11:2 --side=left": "is not one of inside, outside",
-		"explain tcp 10.0.0.10:1 10.0.0.11:2 -o yaml":     "must be table, json or wide",
+		"explain tcp 10.0.0.10:1 10.0.0.11:2 -o yaml":     "must be table, wide or json",
 		"backends vms": "see `tidegate backends --help`",
 		"explain UDP 10.0.0.10:1 10.0.0.11:2 --api unix:/none.sock":  "",
 		"explain icmp 10.0.0.10 10.0.0.11 --api unix:/none/api.sock": "",

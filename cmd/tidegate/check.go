@@ -16,14 +16,18 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check -c FILE",
 		Short: "Validate a configuration; print every problem; touch nothing",
-		Args:  usageArgs(cobra.NoArgs),
+		Long: "Reads a configuration and says what is in it, or prints every problem there is, one per line\n" +
+			"and by its key. The gateway need not run, and nothing is changed.",
+		Example: "  tidegate check -c tidegate.yaml && systemctl reload tidegate",
+		Args:    usageArgs(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(file)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %s\n", file, summary(c))
-			return err
+			return write(cmd.OutOrStdout(), false, func(p *page) {
+				p.line("", file+" is ", painted{good, "valid"}, ": "+summary(c))
+			})
 		},
 	}
 	configFlag(cmd, &file)
@@ -41,6 +45,9 @@ func load(file string) (*config.Config, error) {
 
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", defaultConfig, "the configuration: YAML, JSON or TOML")
+	if err := cmd.MarkFlagFilename("config", "yaml", "yml", "json", "toml"); err != nil {
+		panic(err) // the flag is there: see above
+	}
 }
 
 // summary counts what there is; frontends and outbound rules are said to be missing.

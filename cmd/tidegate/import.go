@@ -18,7 +18,10 @@ func newImport() *cobra.Command {
 		Long: "Turns an Azure load balancer's description into a configuration on standard output. What it\n" +
 			"can't carry over is a warning on standard error, with its place. What the description can't\n" +
 			"know is a placeholder in <>, which `tidegate check` names.",
-		Args: usageArgs(cobra.NoArgs),
+		Example: "  tidegate import arm template.json parameters.json > tidegate.yaml\n" +
+			"  az network lb show -g rg -n lb | tidegate import arm - > tidegate.yaml\n" +
+			"  tidegate import classic service.csdef service.cscfg > tidegate.yaml",
+		Args: oneOf("form"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("import: say which form: arm or classic; see `%s --help`", cmd.CommandPath())}
 		},
@@ -31,8 +34,12 @@ func newImportARM() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "arm FILE…",
-		Short: "A Microsoft.Network/loadBalancers resource, a template with its parameters file, or az network lb show's output",
-		Args:  usageArgs(cobra.MinimumNArgs(1)),
+		Short: "A loadBalancers resource, a template that has one, or az network lb show",
+		Long: "Reads a Microsoft.Network/loadBalancers resource as Azure's tools print it, or a template that\n" +
+			"holds one, with its parameters file if it has one, in any order. A FILE of - is standard input.",
+		Example: "  tidegate import arm template.json parameters.json > tidegate.yaml\n" +
+			"  az network lb show -g rg -n lb | tidegate import arm - > tidegate.yaml",
+		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return importWith(cmd, args, func(files []azure.File) (*azure.Document, error) {
 				return azure.ARM(files, name)
@@ -47,7 +54,10 @@ func newImportClassic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "classic FILE…",
 		Short: "A cloud service's .csdef with its .cscfg, or a LoadBalancedEndpointList",
-		Args:  usageArgs(cobra.MinimumNArgs(1)),
+		Long: "Reads a classic cloud service's definition and configuration, or the list of load-balanced\n" +
+			"endpoints of a deployment, as the old service management API has it.",
+		Example: "  tidegate import classic service.csdef service.cscfg > tidegate.yaml",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return importWith(cmd, args, azure.Classic)
 		},
@@ -77,7 +87,7 @@ func importWith(cmd *cobra.Command, names []string, convert func([]azure.File) (
 		return err
 	}
 	for _, w := range document.Warnings {
-		if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "tidegate: warning: %s\n", w); err != nil {
+		if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "tidegate: warning: %s\n", clean(fmt.Sprint(w))); err != nil {
 			return err
 		}
 	}

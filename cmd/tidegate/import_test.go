@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,7 @@ func importing(stdin []byte, args ...string) (stdout, stderr string, err error) 
 	cmd.SetIn(bytes.NewReader(stdin))
 	cmd.SetOut(&out)
 	cmd.SetErr(&warnings)
-	cmd.SetArgs(args)
+	cmd.SetArgs(slices.Concat([]string{}, args)) // nil would mean those of the test
 	err = cmd.Execute()
 	return out.String(), warnings.String(), err
 }
@@ -80,7 +81,7 @@ func TestImportErrors(t *testing.T) {
 		want string
 	}{
 		{nil, "import: say which form: arm or classic"},
-		{[]string{"terraform"}, `unknown command "terraform"`},
+		{[]string{"terraform"}, `unknown form "terraform"`},
 		{[]string{"arm"}, "requires at least 1 arg(s)"},
 		{[]string{"classic"}, "requires at least 1 arg(s)"},
 		{[]string{"arm", "nowhere.json"}, "import: open nowhere.json: no such file or directory"},

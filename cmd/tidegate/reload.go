@@ -23,7 +23,7 @@ const apiSource = "api"
 // reloads reads the file again at each SIGHUP, and when it changes if that is asked for.
 func (s *service) reloads(ctx context.Context, hup <-chan os.Signal) error {
 	changed := make(chan struct{}, 1)
-	if s.now().config.Reload.WatchFile {
+	if s.watched != nil {
 		go s.watch(ctx, changed)
 	}
 	for {
@@ -41,7 +41,7 @@ func (s *service) reloads(ctx context.Context, hup <-chan os.Signal) error {
 // watch signals when the file has changed. A gateway whose file can't be watched any
 // more goes on without.
 func (s *service) watch(ctx context.Context, changed chan<- struct{}) {
-	err := watchFile(ctx, s.file, func() {
+	err := s.watched.run(ctx, func() {
 		select {
 		case changed <- struct{}{}:
 		default: // it is about to be read

@@ -60,39 +60,55 @@ func run(ctx context.Context, file string, c *config.Config) (err error) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	var taken undo
-	defer func() { err = errors.Join(err, taken.close()) }()
+	s := &service{file: file, started: time.Now()}
+	s.log, s.level = newLog(c.Log)
+	defer func() { err = errors.Join(err, s.close()) }()
 	mine, err := claim()
 	if err != nil {
 		return err
 	}
-	taken.add(mine.Close)
-	log, level := newLog(c.Log)
-	s := &service{file: file, log: log, level: level, started: time.Now()}
-	p := newPlan(c, nil)
-	s.inForce.Store(&inForce{config: c, plan: p, source: file, loaded: s.started})
+	s.add(mine.Close)
+	if c.Reload.WatchFile {
+		if s.watched, err = newFileWatch(file); err != nil {
+			return err
+		}
+		s.add(s.watched.close)
+	}
 	listeners, err := s.listen(c.API)
 	if err != nil {
 		return err
 	}
-	taken.add(func() error { return closeAll(listeners) })
-	if s.path, err = openDatapath(c, p, log); err != nil {
+	s.add(func() error { return closeAll(listeners) })
+	if err := s.open(c); err != nil {
 		return err
 	}
-	taken.add(s.path.close)
 	defer func() { err = errors.Join(err, s.path.unguard(s.running.Load(), err)) }()
-	log.Info("datapath chosen", "datapath", s.path.name, "why", s.path.why)
-	if s.gateway, err = newGateway(c, p, s.path, log); err != nil {
-		return err
-	}
-	taken.add(func() error { s.gateway.Close(); return nil })
-	if s.records, err = newRecords(c.FlowRecords, s.gateway, log); err != nil {
-		return err
-	}
-	if s.checks, err = newChecks(p, s.gateway, s.path.source, log); err != nil {
-		return err
-	}
 	return s.serve(ctx, listeners, hup)
+}
+
+// open makes everything that packets need, and what looks at them.
+func (s *service) open(c *config.Config) (err error) {
+	p := newPlan(c, nil)
+	s.inForce.Store(&inForce{config: c, plan: p, source: s.file, loaded: s.started})
+	if s.path, err = openDatapath(c, p, s.log); err != nil {
+		return err
+	}
+	s.add(s.path.close)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.path.unguard(false, err))
+		}
+	}()
+	s.log.Info("datapath chosen", "datapath", s.path.name, "why", s.path.why)
+	if s.gateway, err = newGateway(c, p, s.path, s.log); err != nil {
+		return err
+	}
+	s.add(func() error { s.gateway.Close(); return nil })
+	if s.records, err = newRecords(c.FlowRecords, s.gateway, s.log); err != nil {
+		return err
+	}
+	s.checks, err = newChecks(p, s.gateway, s.path.source, s.log)
+	return err
 }
 
 // listen opens the API's listeners, and reads the tokens that those which anybody can

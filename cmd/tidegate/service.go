@@ -26,12 +26,14 @@ import (
 //
 //	[I] immutable   [A] atomic
 type service struct {
+	undo                     // of what was taken from the host
 	path    *datapath        // [I]
 	gateway *gateway.Gateway // [I]
 	checks  *checks          // [I]
 	records *record.Recorder // [I]
 	tokens  *server.Tokens   // [I] nil without api.tokenFile
 	file    string           // [I] of the configuration
+	watched *fileWatch       // [I] the same, nil if it is not to be watched
 	log     *slog.Logger     // [I]
 	level   *slog.LevelVar   // [I] of log
 	started time.Time        // [I]

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	viewToken = "0123456789abcdef"
+	fullToken = "fedcba9876543210!"
+)
+
+const tokenText = "# who may what\n\n read-only\t" + viewToken + " \nread-write " + fullToken + "\n"
+
+func writeTokens(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testTokens(t *testing.T) *Tokens {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	writeTokens(t, path, tokenText, 0o640)
+	tokens, err := LoadTokens(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func TestTokens(t *testing.T) {
+	tokens := testTokens(t)
+	for text, want := range map[string]right{
+		viewToken: readOnly, fullToken: readWrite, "": nothing, viewToken + "0": nothing, viewToken[1:]: nothing, "read-only": nothing,
+	} {
+		if got := tokens.right(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	if (*Tokens)(nil).right(viewToken) != nothing {
+		t.Error("no tokens allow something")
+	}
+}
+
+func TestTokenFiles(t *testing.T) {
+	tests := []struct {
+		name, text string
+		mode       os.FileMode
+		want       string
+	}{
+		{"nothing", "", 0o600, "it has no token; add a line read-write TOKEN"},
+		{"comments", "# read-only 0123456789abcdef\n", 0o600, "it has no token; add a line read-write TOKEN"},
+		{"a word", "read-write\n", 0o600, "line 1: it is not read-only TOKEN or read-write TOKEN"},
+		{"a bare token", "\n" + viewToken, 0o600, "line 2: it is not read-only TOKEN or read-write TOKEN"},
+		{"three words", "read-only " + viewToken + " x", 0o600, "line 1: it is not read-only TOKEN or read-write TOKEN"},
+		{"a right that is none", "admin " + viewToken, 0o600, "line 1: it is not read-only TOKEN or read-write TOKEN"},
+		{"a short one", "read-only " + viewToken[1:], 0o600, "line 1: the token has 15 characters, and 16 are the least; make one with openssl rand -hex 32"},
+		{"not ASCII", "read-only 0123456789abcdefü", 0o600, "line 1: the token has characters that are not printable ASCII; make one with openssl rand -hex 32"},
+		{"twice", "read-only " + viewToken + "\nread-write " + viewToken, 0o600, "line 2: the token is there already; remove one of them"},
+		{"open to all", tokenText, 0o644, "everybody on this machine can use it (mode 0644); chmod o= PATH"},
+		{"writable", tokenText, 0o602, "everybody on this machine can use it (mode 0602); chmod o= PATH"},
+		{"a long line", "read-only " + strings.Repeat("x", 100_000), 0o600, "bufio.Scanner: token too long"},
+		{"long", strings.Repeat("#", maxTokenFile+1), 0o600, "it has 1048577 bytes, more than 1048576"},
+	}
+	for _, tt := range tests {
+		path := filepath.Join(t.TempDir(), "tokens")
+		writeTokens(t, path, tt.text, tt.mode)
+		tokens, err := LoadTokens(path)
+		want := "api: token file " + path + ": " + strings.ReplaceAll(tt.want, "PATH", path)
+		if tokens != nil || err == nil || err.Error() != want {
+			t.Errorf("%s: %v\nwant %s", tt.name, err, want)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "tokens")
+	if _, err := LoadTokens(missing); err == nil || err.Error() != "api: token file "+missing+": no such file or directory" {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadTokens(dir); err == nil || !strings.HasSuffix(err.Error(), ": it is no regular file") {
+		t.Error(err)
+	}
+}
+
+// A file that has become bad leaves the tokens as they were.
+func TestReloadTokens(t *testing.T) {
+	tokens := testTokens(t)
+	writeTokens(t, tokens.path, "read-only x", 0o640)
+	if err := tokens.Reload(); err == nil || tokens.right(fullToken) != readWrite {
+		t.Error(err)
+	}
+	writeTokens(t, tokens.path, "read-only "+fullToken, 0o640)
+	if err := tokens.Reload(); err != nil || tokens.right(fullToken) != readOnly || tokens.right(viewToken) != nothing {
+		t.Error(err)
+	}
+}
+
+// Wrong tokens are counted by source and second, in bounded memory.
+func TestTries(t *testing.T) {
+	var tries tries
+	now := time.Unix(1000, 0)
+	one, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+	for i := range triesPerSecond {
+		if !tries.allowed(one, now) {
+			t.Fatalf("the %dth is refused", i+1)
+		}
+		tries.failed(one, now)
+	}
+	if tries.allowed(one, now.Add(999*time.Millisecond)) || !tries.allowed(other, now) || !tries.allowed(one, now.Add(time.Second)) {
+		t.Error("it is not ten in a second for each")
+	}
+	for i := range 3 * triers {
+		a := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
+		tries.failed(netip.PrefixFrom(a, 32), now)
+	}
+	if len(tries.count) > triers {
+		t.Errorf("%d sources are kept", len(tries.count))
+	}
+}
