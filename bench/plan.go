@@ -25,6 +25,7 @@ var metrics = []metric{
 	{name: "crr", measure: measureConnections},
 	{name: "latency", measure: measureLatency},
 	{name: "memory", without: []string{"forward"}, measure: measureMemory},
+	{name: "questions", without: []string{"forward", "nft"}, measure: measureQuestions},
 	{name: "storm", without: []string{"forward", "nft"}, measure: measureStorm},
 }
 
@@ -67,8 +68,8 @@ func choose[T any](what, list string, all []T, name func(T) string) (chosen []T,
 	return chosen, nil
 }
 
-// legTimeout ends a leg that hangs; the longest, memory, takes half a minute.
-const legTimeout = 2 * time.Minute
+// legTimeout ends a leg that hangs; the longest, questions, takes two minutes.
+const legTimeout = 4 * time.Minute
 
 // measure goes through all legs, interleaved. A leg that fails is told and left out;
 // only the end of ctx ends the run.

@@ -100,7 +100,7 @@ func (t tidegate) start(ctx context.Context, r *row, want load) (gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	g := newTidegateGateway(p, filepath.Join(r.dir, "api.sock"))
+	g := newTidegateGateway(p, t.program, filepath.Join(r.dir, "api.sock"))
 	if err := g.awaitReady(ctx); err != nil {
 		return nil, err
 	}
@@ -135,16 +135,17 @@ func (r *row) shell(ctx context.Context, commands string) error {
 
 // tidegateGateway is the program at work.
 type tidegateGateway struct {
-	process *lab.Process
-	api     *http.Client
+	process         *lab.Process
+	program, socket string
+	api             *http.Client
 }
 
-func newTidegateGateway(p *lab.Process, socket string) *tidegateGateway {
+func newTidegateGateway(p *lab.Process, program, socket string) *tidegateGateway {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}
-	return &tidegateGateway{p, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	return &tidegateGateway{p, program, socket, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
 // get returns what the program's API answers.
