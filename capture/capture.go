@@ -27,9 +27,6 @@ const (
 // linkRaw is LINKTYPE_RAW: packets begin with the IP header.
 const linkRaw layers.LinkType = 101
 
-// MaxPacket is the most bytes that a packet has.
-const MaxPacket = 65535
-
 // maxComment is the most bytes that a comment has, far below what an option takes.
 const maxComment = 1024
 
@@ -39,7 +36,7 @@ type Packet struct {
 	Time      time.Time
 	Outbound  bool   // it goes to the wire; else it came from it
 	Length    int    // on the wire, bytes
-	Bytes     []byte // those kept, from the IP header on, at most MaxPacket
+	Bytes     []byte // those kept, from the IP header on
 	Comment   string // one line of UTF-8; empty for none
 }
 
@@ -48,7 +45,7 @@ type Writer struct {
 	w       io.Writer
 	headers *pcapgo.NgWriter // the blocks around the packets; it has no comments, nor flags
 	block   []byte
-	written [2]uint64
+	written [2]uint64 // packets, by interface
 }
 
 // NewWriter writes the beginning of a file, made by a program of that name, of whose

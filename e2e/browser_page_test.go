@@ -30,12 +30,12 @@ type browser struct {
 // browse starts a browser of its own, that ends with the test.
 func (r *rig) browse(origin string) *browser {
 	r.Helper()
-	home := must(os.MkdirTemp(scratch, "chromium-"))(r)
+	home, ip := must(os.MkdirTemp(scratch, "chromium-"))(r), must(exec.LookPath("ip"))(r)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(home),
 		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) { // it talks over pipes, which know no namespaces
-			cmd.Args = append([]string{"ip", "netns", "exec", r.Gateway.Namespace()}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
-			cmd.Path = must(exec.LookPath("ip"))(r)
+			cmd.Args = append([]string{ip, "netns", "exec", r.Gateway.Namespace(), cmd.Path}, cmd.Args[1:]...)
+			cmd.Path = ip
 			cmd.Env = append(os.Environ(), "HOME="+home)
 		}))
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
@@ -122,6 +122,14 @@ func (p *browser) enter(field, text string) {
 	p.do(chromedp.Evaluate[chromedp.Void]("document.querySelector('"+field+"').select()"), chromedp.SendKeys(chromedp.CSS(field), text+kb.Enter))
 }
 
+// press presses a button that is there or comes. A click of the mouse would be aimed at
+// where the button was before the page grew.
+func (p *browser) press(button string) {
+	p.Helper()
+	p.do(chromedp.WaitVisible(chromedp.CSS(button)), chromedp.Focus(chromedp.CSS(button)))
+	p.keys(kb.Enter)
+}
+
 // tabTo goes from element to element, as somebody without a mouse does.
 func (p *browser) tabTo(selector string) {
 	p.Helper()
@@ -132,6 +140,13 @@ func (p *browser) tabTo(selector string) {
 		}
 	}
 	p.Fatalf("80 times tab, and never at %s", selector)
+}
+
+// requests is how many there were.
+func (p *browser) requests() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.asked)
 }
 
 // wantQuiet says that nothing was written to the console and nobody else was asked.

@@ -82,9 +82,13 @@ func (r *rig) setBackends(backends []nat.Backend) {
 	r.t.Helper()
 	web, dns, inner := balancedPools()
 	web.Backends, dns.Backends = backends, backends
+	r.adopt(r.gateway.Rules(), balancedRules(web, dns, inner), web, dns, inner)
+}
+
+func (r *rig) adopt(rules []gateway.Rule, policy nat.Rules, pools ...*nat.Pool) {
+	r.t.Helper()
 	p, err := r.gateway.Prepare(gateway.Change{
-		Rules: r.gateway.Rules(), Names: r.gateway.Frontends(), Timers: balancedTimers,
-		Policy: balancedRules(web, dns, inner), Pools: []*nat.Pool{web, dns, inner},
+		Rules: rules, Names: r.gateway.Frontends(), Timers: balancedTimers, Policy: policy, Pools: pools,
 	})
 	if err != nil {
 		r.t.Fatal(err)

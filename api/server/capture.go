@@ -24,6 +24,9 @@ const (
 	// milliseconds of a fast link.
 	captureBuffer = 8 << 20
 
+	// statisticsEvery is how often they are told at most, unless packets are lost.
+	statisticsEvery = time.Second
+
 	// flushSize is how much of a batch is sent at once, in bytes.
 	flushSize = 64 << 10
 )
@@ -129,6 +132,7 @@ type camera struct {
 	left  int       // packets, 0 for no limit
 	start int64     // of the gateway's clock, nanoseconds since 1970
 	lost  [2]uint64 // as told last
+	told  time.Time // then
 }
 
 // run writes packets until it is to end, or an error of the client's.
@@ -163,8 +167,9 @@ func (c *camera) write(batch []gateway.Sighting) error {
 			return err
 		}
 	}
-	if before, after := c.tap.Lost(); c.lost != [2]uint64{before, after} {
-		return c.statistics()
+	before, after := c.tap.Lost()
+	if c.lost != [2]uint64{before, after} || time.Since(c.told) >= statisticsEvery {
+		return c.statistics() // a client that has seen enough hears no end
 	}
 	return c.out.Flush()
 }
@@ -172,7 +177,8 @@ func (c *camera) write(batch []gateway.Sighting) error {
 // statistics says how many there were, and how many were lost.
 func (c *camera) statistics() error {
 	c.lost[0], c.lost[1] = c.tap.Lost()
-	if err := c.file.Statistics(c.lost, time.Now()); err != nil {
+	c.told = time.Now()
+	if err := c.file.Statistics(c.lost, c.told); err != nil {
 		return err
 	}
 	return c.out.Flush()

@@ -17,6 +17,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 
 	"tidegate/api"
+	"tidegate/capture"
 	"tidegate/nexthop"
 	"tidegate/packet"
 	"tidegate/packet/packettest"
@@ -27,6 +28,7 @@ type film struct {
 	r     *rig
 	began chan struct{} // closed once packets are seen
 	once  sync.Once
+	told  chan api.Captured
 	file  bytes.Buffer
 	stop  context.CancelFunc
 	done  chan error
@@ -46,8 +48,8 @@ func (r *rig) film(q api.CaptureQuery, words ...string) *film {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())
-	f := &film{r: r, began: make(chan struct{}), stop: cancel, done: make(chan error, 1)}
-	go func() { f.done <- r.client.Capture(ctx, q, f, nil) }()
+	f := &film{r: r, began: make(chan struct{}), stop: cancel, done: make(chan error, 1), told: make(chan api.Captured, 1<<16)}
+	go func() { f.done <- r.client.Capture(ctx, q, f, func(c api.Captured) { f.told <- c }) }()
 	select {
 	case <-f.began:
 	case err := <-f.done:
@@ -86,6 +88,20 @@ func (f *film) count() (packets int) {
 		}
 		packets++
 	}
+}
+
+// statistics returns those of an interface at the end of the file.
+func (f *film) statistics(of int) pcapgo.NgInterfaceStatistics {
+	f.r.t.Helper()
+	r, err := pcapgo.NewNgReader(bytes.NewReader(f.file.Bytes()), pcapgo.NgReaderOptions{})
+	for err == nil {
+		_, _, err = r.ReadPacketData()
+	}
+	about, err := r.Interface(of)
+	if err != nil {
+		f.r.t.Fatal(err)
+	}
+	return about.Statistics
 }
 
 // tshark shows the fields of a file.
@@ -152,8 +168,14 @@ func TestCaptureEnds(t *testing.T) {
 		t.Errorf("%d packets in a silent second", n)
 	}
 	f = r.film(api.CaptureQuery{})
+	r.datagram("10.0.0.10:7", "198.51.100.7:53")
+	for range 4 { // two packets, and two interfaces' statistics
+		<-f.told
+	}
 	f.stop()
-	f.end()
+	if n, s := f.count(), f.statistics(capture.After); n != 2 || s.PacketsReceived != 1 || s.PacketsDropped != 0 {
+		t.Errorf("%d packets, statistics %+v", n, s)
+	}
 
 	stopped := New(r.options)
 	socket := "unix:" + filepath.Join(t.TempDir(), "api.sock")

@@ -1,9 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -115,11 +115,12 @@ func (s *Server) config() (*configOutput, error) {
 	if s.Config == nil {
 		return nil, errNoConfig
 	}
-	text, err := json.Marshal(s.Config())
-	if err != nil {
+	var text bytes.Buffer
+	if err := encode(&text, s.Config()); err != nil {
 		return nil, fmt.Errorf("api: configuration: %w", err)
 	}
-	return &configOutput{ContentType: api.JSONType, ETag: fmt.Sprintf(`"%.16x"`, sha256.Sum256(text)), Body: text}, nil
+	hash := sha256.Sum256(text.Bytes())
+	return &configOutput{ContentType: api.JSONType, ETag: fmt.Sprintf(`"%x"`, hash[:16]), Body: text.Bytes()}, nil
 }
 
 var errNoConfig = api.NewProblem(http.StatusNotImplemented, "api: this gateway runs without a configuration that could be read or changed")

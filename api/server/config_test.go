@@ -55,7 +55,7 @@ func withSettings(t *testing.T) (*rig, *settings) {
 func TestGetConfig(t *testing.T) {
 	r, c := withSettings(t)
 	tree, err := r.client.Config(t.Context())
-	want := `{"gateway":{"maxFlows":1048576},"log":{"format":"\u003cscript\u003e","level":"true"},"outboundRules":[{"name":"1"}],"profile":"azure"}`
+	want := `{"gateway":{"maxFlows":1048576},"log":{"format":"<script>","level":"true"},"outboundRules":[{"name":"1"}],"profile":"azure"}`
 	if err != nil || string(tree) != want {
 		t.Errorf("%s, %v", tree, err)
 	}

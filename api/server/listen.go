@@ -36,11 +36,7 @@ type ListenOptions struct {
 }
 
 // Listen opens all of api.listen, unix:/PATH or HOST:PORT, or none.
-func Listen(addresses []string, options ...ListenOptions) ([]net.Listener, error) {
-	var o ListenOptions
-	if len(options) > 0 {
-		o = options[0]
-	}
+func Listen(addresses []string, o ListenOptions) ([]net.Listener, error) {
 	var listeners []net.Listener
 	for _, a := range addresses {
 		l, err := listen(a, &o)

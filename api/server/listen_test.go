@@ -25,7 +25,7 @@ func closeAll(t *testing.T, listeners []net.Listener) {
 
 func listenError(t *testing.T, want string, addresses ...string) {
 	t.Helper()
-	listeners, err := Listen(addresses)
+	listeners, err := Listen(addresses, ListenOptions{})
 	closeAll(t, listeners)
 	if err == nil || err.Error() != want {
 		t.Errorf("%v: %v\nwant %s", addresses, err, want)
@@ -44,7 +44,7 @@ func mode(t *testing.T, path string) fs.FileMode {
 func TestListenUnix(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run", "tidegate")
 	path := filepath.Join(dir, "api.sock")
-	listeners, err := Listen([]string{"unix:" + path})
+	listeners, err := Listen([]string{"unix:" + path}, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestListenStaleSocket(t *testing.T) {
 	}
 	dead.SetUnlinkOnClose(false)
 	dead.Close()
-	listeners, err := Listen([]string{"unix:" + path})
+	listeners, err := Listen([]string{"unix:" + path}, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestListenNotASocket(t *testing.T) {
 }
 
 func TestListenLoopback(t *testing.T) {
-	listeners, err := Listen([]string{"127.0.0.1:0", "[::1]:0", "localhost:0"})
+	listeners, err := Listen([]string{"127.0.0.1:0", "[::1]:0", "localhost:0"}, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestListenLoopback(t *testing.T) {
 	for _, open := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:9180"} {
 		listenError(t, "api: listen "+open+": neither a unix socket nor loopback, and there is no authentication; set api.tokenFile, or use 127.0.0.1", open)
 	}
-	if _, err := Listen([]string{"9180"}); err == nil || !strings.HasPrefix(err.Error(), "api: listen 9180: it is unix:/PATH or HOST:PORT: ") {
+	if _, err := Listen([]string{"9180"}, ListenOptions{}); err == nil || !strings.HasPrefix(err.Error(), "api: listen 9180: it is unix:/PATH or HOST:PORT: ") {
 		t.Error(err)
 	}
 }
@@ -146,7 +146,7 @@ func TestListenAllOrNone(t *testing.T) {
 	}
 	defer taken.Close()
 	path := filepath.Join(t.TempDir(), "api.sock")
-	if _, err := Listen([]string{"unix:" + path, taken.Addr().String()}); err == nil {
+	if _, err := Listen([]string{"unix:" + path, taken.Addr().String()}, ListenOptions{}); err == nil {
 		t.Fatal("it opened")
 	}
 	if _, err := os.Lstat(path); err == nil {
@@ -165,7 +165,7 @@ func TestServe(t *testing.T) {
 		writeText(w, "finished")
 	})
 	path := filepath.Join(t.TempDir(), "api.sock")
-	listeners, err := Listen([]string{"unix:" + path, "127.0.0.1:0"})
+	listeners, err := Listen([]string{"unix:" + path, "127.0.0.1:0"}, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestServe(t *testing.T) {
 }
 
 func TestServeFails(t *testing.T) {
-	listeners, err := Listen([]string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "api.sock")})
+	listeners, err := Listen([]string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "api.sock")}, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

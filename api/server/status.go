@@ -49,7 +49,7 @@ func (s *Server) status(now time.Time) api.Status {
 // ruleStatuses leaves out what is removed and has no flows left.
 func (s *Server) ruleStatuses(snap *gateway.Snapshot) []api.RuleStatus {
 	all := []api.RuleStatus{}
-	for i, r := range s.Gateway.Rules() {
+	for i, r := range snap.Rules {
 		if i == len(snap.States) {
 			break // the rest is newer than the snapshot
 		}

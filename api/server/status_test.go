@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tidegate/api"
+	"tidegate/nat"
 	"tidegate/nexthop"
 	"tidegate/packet"
 	"tidegate/packet/packettest"
@@ -176,5 +177,27 @@ func TestMetricsRoute(t *testing.T) {
 	a = r.request("GET", "/metrics", "Accept", "application/openmetrics-text; version=1.0.0")
 	if ct := a.header.Get("Content-Type"); !strings.HasPrefix(ct, "application/openmetrics-text; version=1.0.0") || !strings.HasSuffix(a.body, "# EOF\n") {
 		t.Errorf("Content-Type is %s", ct)
+	}
+}
+
+// A rule that is gone, with its flows, is not told of any more; how they ended is.
+func TestRemovedRule(t *testing.T) {
+	r := newBalancedRig(t)
+	r.clientSYN("198.51.100.9:5002", "203.0.113.5:2222")
+	web, dns, inner := balancedPools()
+	rules, policy := slices.Clone(r.gateway.Rules()), balancedRules(web, dns, inner)
+	rules[listedRule].Removed = true
+	policy.Inbound = slices.DeleteFunc(policy.Inbound, func(i nat.InboundRule) bool { return i.Rule == listedRule })
+	r.adopt(rules, policy, web, dns, inner)
+	s, err := r.client.Status(t.Context())
+	if err != nil || len(s.Rules) != len(rules)-1 || slices.ContainsFunc(s.Rules, func(rule api.RuleStatus) bool { return rule.Name == "listed" }) {
+		t.Errorf("%+v, %v", s.Rules, err)
+	}
+	want := "of inboundNatRule listed ended as its rule, or the frontend address it uses, is no longer in the configuration."
+	if e := r.closed(1)[0]; e.Rule != "listed" || e.Reason != "rule-removed" || !strings.HasSuffix(e.Message, want) {
+		t.Errorf("%+v", e)
+	}
+	if e := r.explain("tcp 198.51.100.9:5002 203.0.113.5:2222"); e.Verdict != "no-flow" || e.Dead == nil || e.Dead.Timer != "" {
+		t.Errorf("%+v", e)
 	}
 }

@@ -43,7 +43,14 @@ func accepts(header, media string) bool {
 // writeJSON answers as huma does where it knows the type.
 func writeJSON(ctx huma.Context, v any) {
 	ctx.SetHeader("Content-Type", api.JSONType)
-	_ = json.NewEncoder(ctx.BodyWriter()).Encode(v) // a client that is gone needs no answer
+	_ = encode(ctx.BodyWriter(), v) // a client that is gone needs no answer
+}
+
+// encode writes JSON on one line. What is for a page to show the page has to escape.
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }
 
 // openStream takes one of the places for streams, which its body gives back.
@@ -111,11 +118,9 @@ func (s *Server) chunk(q *api.EventQuery, events []gateway.Event, missed uint64)
 			continue
 		}
 		e := s.event(&events[i])
-		text, err := json.Marshal(e) // on one line: JSON has no bare line ends
-		if err != nil {
-			continue // it is all text and numbers
-		}
-		fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, text)
+		fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: ", e.Seq, e.Type)
+		_ = encode(&b, e) // it is all text and numbers
+		b.WriteByte('\n')
 	}
 	return b.Bytes()
 }

@@ -108,7 +108,7 @@ func TestStreamText(t *testing.T) {
 		got = append(got, lines.Text())
 	}
 	want := []string{": events", "", "id: 3", "event: config.reloaded", `data: {"seq":3,"time":"`}
-	if !slices.EqualFunc(got, want, strings.HasPrefix) || !strings.HasSuffix(got[4], `,"message":"3 \u003cb\u003e"}`) {
+	if !slices.EqualFunc(got, want, strings.HasPrefix) || !strings.HasSuffix(got[4], `,"message":"3 <b>"}`) {
 		t.Errorf("%q", got)
 	}
 	if a := r.request("GET", "/v1/events", "Accept", api.EventStream, "Last-Event-ID", "x"); a.status != 400 {
@@ -148,7 +148,7 @@ func TestTooManyStreams(t *testing.T) {
 func TestStreamEndsWithServer(t *testing.T) {
 	o := newRig(t).options
 	path := filepath.Join(t.TempDir(), "api.sock")
-	listeners, err := Listen([]string{"unix:" + path})
+	listeners, err := Listen([]string{"unix:" + path}, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

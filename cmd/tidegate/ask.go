@@ -37,7 +37,7 @@ func (g *global) flags(root *cobra.Command) {
 
 // setting is a flag's value, or the environment's where the flag is not given.
 func (g *global) setting(flag, value, env string) string {
-	if s := os.Getenv(env); s != "" && (g.root == nil || !g.root.PersistentFlags().Changed(flag)) {
+	if s := os.Getenv(env); s != "" && !g.root.PersistentFlags().Changed(flag) {
 		return s
 	}
 	return value

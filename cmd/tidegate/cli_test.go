@@ -8,11 +8,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -172,7 +175,7 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-// gateway answers as one does, from a fixed set of answers by path.
+// answers is a gateway that answers, by path, what it is set to.
 type answers struct {
 	*httptest.Server
 	sync.Mutex
@@ -193,6 +196,19 @@ func newAnswers(t *testing.T, tls bool) *answers {
 	return a
 }
 
+func (a *answers) set(path string, answer any) {
+	a.Lock()
+	defer a.Unlock()
+	a.byPath[path] = answer
+}
+
+// questions are the requests so far.
+func (a *answers) questions() []*http.Request {
+	a.Lock()
+	defer a.Unlock()
+	return slices.Clone(a.asked)
+}
+
 func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.Lock()
 	a.asked = append(a.asked, r)
@@ -208,8 +224,8 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestGlobalSettings(t *testing.T) {
 	a := newAnswers(t, true)
-	a.byPath["/v1/status"] = api.Status{Ready: true}
-	a.Config.ErrorLog = nil
+	a.set("/v1/status", api.Status{Ready: true})
+	a.Config.ErrorLog = log.New(io.Discard, "", 0) // of the client that does not trust it
 	dir := t.TempDir()
 	token, ca := filepath.Join(dir, "token"), filepath.Join(dir, "ca.pem")
 	if err := errors.Join(os.WriteFile(token, []byte("read-write 0123456789abcdef\n"), 0o600),
@@ -225,7 +241,7 @@ func TestGlobalSettings(t *testing.T) {
 	if _, _, err := call(t, "status"); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range a.asked {
+	for _, r := range a.questions() {
 		if got := r.Header.Get("Authorization"); got != "Bearer 0123456789abcdef" {
 			t.Errorf("authorized by %q", got)
 		}
@@ -259,9 +275,9 @@ func TestStatusPage(t *testing.T) {
 
 func TestExplainPage(t *testing.T) {
 	e := api.Explanation{Verdict: "forwarded", Summary: "It begins a flow.", Steps: []string{"First."}, Rule: "egress", RuleType: "outboundRule", RulePosition: "a.yaml:7",
-		Dead: &api.DeadFlow{Ended: time.Now().Add(-time.Hour - time.Second), Message: "It was idle for 4m0s."}}
+		Dead: &api.DeadFlow{Ended: time.Now().Add(-time.Hour - time.Second), Reason: "idle"}}
 	got := rendered(t, &global{}, e, func(p *page) { explainPage(p, &e) })
-	want := "forwarded: It begins a flow.\nRule      outboundRule egress, a.yaml:7\nFlow      This flow ended 1h0m1s ago: It was idle for 4m0s.\n\n  1. First."
+	want := "forwarded: It begins a flow.\nRule      outboundRule egress, a.yaml:7\nFlow      This flow ended 1h0m1s ago: idle\n\n  1. First."
 	if got != want {
 		t.Error(got)
 	}
@@ -286,8 +302,8 @@ func complete(t *testing.T, args ...string) (offered []string) {
 
 func TestCompletion(t *testing.T) {
 	a := newAnswers(t, false)
-	a.byPath["/v1/status"] = api.Status{Rules: []api.RuleStatus{{Name: "egress"}, {Name: "evil\x1b[2J"}, {Name: "ssh"}}}
-	a.byPath["/v1/ports"] = api.Ports{Rows: []api.PortRow{{Frontend: "public"}, {Frontend: "public"}}}
+	a.set("/v1/status", api.Status{Rules: []api.RuleStatus{{Name: "egress"}, {Name: "evil\x1b[2J"}, {Name: "ssh"}}})
+	a.set("/v1/ports", api.Ports{Rows: []api.PortRow{{Frontend: "public"}, {Frontend: "public"}}})
 	t.Setenv("TIDEGATE_API", a.URL)
 	for words, want := range map[string]string{
 		"flo":                            "flows",

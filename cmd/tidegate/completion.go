@@ -20,7 +20,7 @@ func newCompletion() *cobra.Command {
 	return &cobra.Command{
 		Use: "completion bash|zsh|fish", Short: "A script that completes tidegate's words in a shell",
 		Long: "Writes a script that makes a shell complete verbs, flags, filter keys, states, and the names\n" +
-			"of the running gateway's rules and frontends.",
+			"of the running gateway's rules and frontends. That for bash needs the package bash-completion.",
 		Example: "  source <(tidegate completion bash)\n" +
 			"  tidegate completion zsh > \"${fpath[1]}/_tidegate\"\n" +
 			"  tidegate completion fish > ~/.config/fish/completions/tidegate.fish",

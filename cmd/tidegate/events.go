@@ -74,10 +74,9 @@ func checkEvents(cmd *cobra.Command, q *api.EventQuery, follow bool) error {
 	return nil
 }
 
-// eventTable has the columns at the same place whether it has one row or many.
 func eventTable(p *page, events []api.Event, wide bool) *table {
-	t := newTable(column{head: "TIME", right: true}, column{head: "TYPE", least: len(api.ConfigReloaded)},
-		column{head: "RULE", rank: 1, least: 8}, column{head: "MESSAGE", min: 20})
+	t := newTable(column{head: "TIME", right: true}, column{head: "TYPE"},
+		column{head: "RULE", rank: 1}, column{head: "MESSAGE", min: 20})
 	for i := range events {
 		e := &events[i]
 		at, message := e.Time.Local().Format(time.DateTime), e.Message
@@ -155,7 +154,8 @@ func (g *global) printEvent(w io.Writer, e api.Event) error {
 	}
 	return write(w, g.wide(), func(p *page) {
 		t := eventTable(p, []api.Event{e}, g.wide())
-		t.bare = true
+		t.bare = true // and the columns are where those of the other events are, mostly
+		t.columns[1].least, t.columns[2].least = len(api.ConfigReloaded), 8
 		p.table(t)
 	})
 }

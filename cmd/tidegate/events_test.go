@@ -23,15 +23,15 @@ func event(seq uint64, kind string) api.Event {
 
 func TestEvents(t *testing.T) {
 	a := newAnswers(t, false)
-	a.byPath["/v1/events"] = api.EventList{Events: []api.Event{event(7, api.SNATExhausted), event(9, api.BackendUp)}}
+	a.set("/v1/events", api.EventList{Events: []api.Event{event(7, api.SNATExhausted), event(9, api.BackendUp)}})
 	out, _, err := call(t, "events", "--api", a.URL, "--type", api.SNATExhausted, "--type", api.BackendUp, "--rule", "egress", "--limit", "5")
-	want := "               TIME  TYPE             RULE      MESSAGE\n" +
-		"2026-01-02 03:04:05  snat.exhausted   egress    Event 7.\n" +
-		"2026-01-02 03:04:05  backend.up       egress    Event 9.\n"
+	want := "               TIME  TYPE            RULE    MESSAGE\n" +
+		"2026-01-02 03:04:05  snat.exhausted  egress  Event 7.\n" +
+		"2026-01-02 03:04:05  backend.up      egress  Event 9.\n"
 	if err != nil || out != want {
 		t.Errorf("%v:\n%s", err, out)
 	}
-	if got, want := a.asked[0].URL.RawQuery, "limit=5&rule=egress&type=snat.exhausted&type=backend.up"; got != want {
+	if got, want := a.questions()[0].URL.RawQuery, "limit=5&rule=egress&type=snat.exhausted&type=backend.up"; got != want {
 		t.Errorf("asked for %s, want %s", got, want)
 	}
 	var l api.EventList
@@ -51,7 +51,7 @@ func TestEventsOnATerminal(t *testing.T) {
 	e.Flow = &api.Flow{Protocol: "tcp", Direction: api.Outbound, Internal: netip.MustParseAddrPort("10.0.0.10:40000"), Remote: netip.MustParseAddrPort("198.51.100.7:443")}
 	p := &page{width: 120}
 	p.table(eventTable(p, []api.Event{e}, false))
-	if want := "01-02 03:04:05  flow.closed      egress    idle, RST to both: tcp 10.0.0.10:40000 → 198.51.100.7:443\n"; !strings.HasSuffix(p.out.String(), want) {
+	if want := "01-02 03:04:05  flow.closed  egress  idle, RST to both: tcp 10.0.0.10:40000 → 198.51.100.7:443\n"; !strings.HasSuffix(p.out.String(), want) {
 		t.Error(p.out.String())
 	}
 }

@@ -55,9 +55,9 @@ func explainPage(p *page, e *api.Explanation) {
 	}
 }
 
-// ended tells how the last flow with these endpoints ended. By which timer, and what
+// ended tells that the last flow with these endpoints is over. By which timer, and what
 // was sent to whom, is among the steps.
 func ended(d *api.DeadFlow, now time.Time) painted {
 	ago := max(0, now.Sub(d.Ended).Seconds())
-	return painted{warn, "This flow ended " + short(ago) + " ago: " + d.Message}
+	return painted{warn, "This flow ended " + short(ago) + " ago: " + d.Reason}
 }

@@ -119,7 +119,7 @@ func (s *service) listen(c config.API) (listeners []net.Listener, err error) {
 			return nil, err
 		}
 	}
-	o := server.ListenOptions{CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, Tokens: s.tokens}
+	o := server.ListenOptions{CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, Tokens: s.tokens, Log: s.log}
 	if listeners, err = server.Listen(c.Listen, o); err != nil {
 		return nil, err
 	}

@@ -145,11 +145,11 @@ func (s *seen) end() int {
 // busyGateway has all that top asks for.
 func busyGateway(t *testing.T) *answers {
 	a, g := newAnswers(t, false), glanceAt(1)
-	a.byPath["/v1/status"] = g.status
-	a.byPath["/v1/ports"] = api.Ports{Rows: g.ports}
-	a.byPath["/v1/backends"] = api.Backends{Rows: g.backends}
-	a.byPath["/v1/events"] = api.EventList{Events: g.events}
-	a.byPath["/v1/flows"] = g.flows
+	a.set("/v1/status", g.status)
+	a.set("/v1/ports", api.Ports{Rows: g.ports})
+	a.set("/v1/backends", api.Backends{Rows: g.backends})
+	a.set("/v1/events", api.EventList{Events: g.events})
+	a.set("/v1/flows", g.flows)
 	return a
 }
 
@@ -220,7 +220,7 @@ func TestWatchOnATerminal(t *testing.T) {
 	s.await(ansi.EraseEntireScreen + ansi.CursorHomePosition)
 	s.await("40 of 1000") // the gateway here does not keep to the limit
 	s.await(ansi.EraseScreenBelow + ansi.CursorHomePosition)
-	if got := a.asked[0].URL.Query().Get("limit"); got != "6" {
+	if got := a.questions()[0].URL.Query().Get("limit"); got != "6" {
 		t.Errorf("on 10 rows it asks for %s flows", got)
 	}
 	s.press("\x03")
@@ -232,7 +232,7 @@ func TestWatchOnATerminal(t *testing.T) {
 func TestProgressOnATerminal(t *testing.T) {
 	release := make(chan struct{})
 	a := newAnswers(t, false)
-	a.byPath["/v1/backends"] = slow(release)
+	a.set("/v1/backends", slow(release))
 	s := onTerminal(t, 80, 24, program("backends", "--api", a.URL))
 	s.await("waiting for the gateway's answer … 2 s")
 	close(release)
@@ -261,7 +261,7 @@ func TestPipeBroken(t *testing.T) {
 	r.Close()
 	defer w.Close()
 	var problems bytes.Buffer
-	for _, args := range [][]string{{"flows"}, {"status", "-o", "json"}, {"completion", "bash"}} {
+	for _, args := range [][]string{{"flows"}, {"status", "-o", "json"}, {"completion", "bash"}, {"flows", "--watch"}, {"events", "--follow"}} {
 		cmd := program(append(args, "--api", a.URL)...)
 		cmd.Stdout, cmd.Stderr = w, &problems
 		if err := cmd.Run(); err != nil || problems.Len() > 0 {

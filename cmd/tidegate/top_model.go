@@ -174,7 +174,7 @@ func (m *topModel) command(k key) action {
 	switch k {
 	case "q":
 		return quitting
-	case "?", "h":
+	case "?":
 		m.help = true
 	case "/":
 		m.show(flowPane)

@@ -39,8 +39,9 @@ function show() {
   const rules = chosen(), bounds = edges();
   const flows = rules.reduce((sum, r) => sum + r.flows, 0);
   const longer = bounds.map((_, i) => rules.reduce((sum, r) => sum + (r.longer[i] ?? 0), 0));
-  $('.empty', section).hidden = flows > 0;
-  showSlider(bounds, rules);
+  $('.empty', section).hidden = ages.rules.length > 0;
+  $('#idle-flows').hidden = ages.rules.length === 0;
+  showSlider(bounds);
   showAnswer(flows, bounds, longer);
   const between = classes(flows, longer);
   chart.set(between, bounds, marks(rules, bounds));
