@@ -1,6 +1,10 @@
 package conntrack
 
-import "tidegate/packet"
+import (
+	"net/netip"
+
+	"tidegate/packet"
+)
 
 // Flow is a copy of all that is known of one flow.
 type Flow struct {
@@ -43,6 +47,39 @@ func (f *Flow) Backend() packet.Addr {
 		return f.Via
 	}
 	return f.Tuple[Reply].Src
+}
+
+// Ends are the three endpoints of a flow as users know them, whichever end began it.
+type Ends struct {
+	Internal netip.AddrPort // the backend's
+	External netip.AddrPort // the frontend's
+	Remote   netip.AddrPort // the other side's
+}
+
+// Ends returns the endpoints.
+func (f *Flow) Ends() Ends {
+	original, reply := &f.Tuple[Original], &f.Tuple[Reply]
+	if f.Inbound() {
+		backend := netip.AddrPortFrom(f.Backend().Netip(), reply.SrcPort)
+		return Ends{Internal: backend, External: original.Destination(), Remote: original.Source()}
+	}
+	return Ends{Internal: original.Source(), External: reply.Destination(), Remote: original.Destination()}
+}
+
+// Frontend returns the address of the gateway's that stands for the backend.
+func (f *Flow) Frontend() packet.Addr {
+	if f.Inbound() {
+		return f.Tuple[Original].Dst
+	}
+	return f.Tuple[Reply].Dst
+}
+
+// Outward returns the direction of packets from the internal to the remote end.
+func (f *Flow) Outward() Direction {
+	if f.Inbound() {
+		return Reply
+	}
+	return Original
 }
 
 // Ended is a flow that is no more, unless an end is to be asked. Its owner gets

@@ -20,6 +20,6 @@
 // gateway said, to a directory that it names.
 //
 // The package has only tests. They need root and the programs curl, ping, ss, ip, nft,
-// sysctl, setpriv and unshare. TestMain builds the program, or takes the one that the
+// sysctl, setpriv, unshare, tshark and chromium. TestMain builds the program, or takes the one that the
 // environment variable TIDEGATE_BIN names, and fails if anything of it is left.
 package e2e

@@ -25,7 +25,7 @@ func appendStart(dst []byte, b *batch, e *gateway.Event) []byte {
 }
 
 func appendEnd(dst []byte, b *batch, e *gateway.Event) []byte {
-	f, out := &e.Flow, outward(&e.Flow)
+	f, out := &e.Flow, e.Flow.Outward()
 	dst = append(dst, `{"type":"end"`...)
 	dst = appendFlow(dst, b, e)
 	dst = appendText(dst, "state", f.State.String())
@@ -53,7 +53,7 @@ func appendMissed(dst []byte, at time.Time, n uint64) []byte {
 
 // appendFlow appends what both lines of a flow have.
 func appendFlow(dst []byte, b *batch, e *gateway.Event) []byte {
-	f, ends := &e.Flow, endsOf(&e.Flow)
+	f, ends := &e.Flow, e.Flow.Ends()
 	dst = appendTime(dst, "time", b.time(e.At))
 	dst = appendID(appendKey(dst, "id"), f.ID)
 	dst = appendText(dst, "protocol", f.Tuple[0].Proto.String())
@@ -62,10 +62,10 @@ func appendFlow(dst []byte, b *batch, e *gateway.Event) []byte {
 		dst = appendText(dst, "rule", b.rules[e.Rule].Name)
 		dst = appendText(dst, "ruleType", string(b.rules[e.Rule].Type))
 	}
-	dst = appendText(dst, "frontend", b.names.Of(frontend(f)))
-	dst = appendEndpoint(dst, "internal", ends.internal)
-	dst = appendEndpoint(dst, "external", ends.external)
-	return appendEndpoint(dst, "remote", ends.remote)
+	dst = appendText(dst, "frontend", b.names.Of(f.Frontend()))
+	dst = appendEndpoint(dst, "internal", ends.Internal)
+	dst = appendEndpoint(dst, "external", ends.External)
+	return appendEndpoint(dst, "remote", ends.Remote)
 }
 
 func appendKey(dst []byte, key string) []byte {

@@ -123,19 +123,19 @@ func (s *logSink) budget(t topic) *budget {
 }
 
 func flowAttrs(e *gateway.Event) []slog.Attr {
-	f, ends := &e.Flow, endsOf(&e.Flow)
+	f, ends := &e.Flow, e.Flow.Ends()
 	attrs := []slog.Attr{
 		slog.String("flow", fmt.Sprintf("%016x", uint64(f.ID))),
 		slog.String("protocol", f.Tuple[0].Proto.String()),
-		slog.String("internal", ends.internal.String()),
-		slog.String("external", ends.external.String()),
-		slog.String("remote", ends.remote.String()),
+		slog.String("internal", ends.Internal.String()),
+		slog.String("external", ends.External.String()),
+		slog.String("remote", ends.Remote.String()),
 		slog.String("state", f.State.String()),
 	}
 	if e.Kind == gateway.FlowCreated {
 		return attrs
 	}
-	out := outward(f)
+	out := f.Outward()
 	attrs = append(attrs, slog.Duration("duration", time.Duration(e.At-f.Created).Round(time.Millisecond)),
 		slog.Uint64("packetsOut", f.Packets[out]), slog.Uint64("packetsIn", f.Packets[out^1]),
 		slog.Uint64("bytesOut", f.Bytes[out]), slog.Uint64("bytesIn", f.Bytes[out^1]))

@@ -74,7 +74,7 @@ func (a *account) backend() packet.Addr {
 func (a *account) frontend() string {
 	switch {
 	case a.Known:
-		return a.server.Gateway.Frontends().Of(externalAddr(&a.Flow))
+		return a.server.Gateway.Frontends().Of(a.Flow.Frontend())
 	case a.ToFrontend:
 		return a.server.Gateway.Frontends().Of(a.Original.Dst)
 	case a.translated():

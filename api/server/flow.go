@@ -11,40 +11,12 @@ import (
 	"tidegate/packet"
 )
 
-// ends are the three endpoints of a flow, whichever end began it.
-type ends struct{ internal, external, remote netip.AddrPort }
-
-func endsOf(f *conntrack.Flow) ends {
-	original, reply := &f.Tuple[conntrack.Original], &f.Tuple[conntrack.Reply]
-	if f.Inbound() {
-		backend := netip.AddrPortFrom(f.Backend().Netip(), reply.SrcPort)
-		return ends{internal: backend, external: original.Destination(), remote: original.Source()}
-	}
-	return ends{internal: original.Source(), external: reply.Destination(), remote: original.Destination()}
-}
-
-// externalAddr is the frontend address of a flow.
-func externalAddr(f *conntrack.Flow) packet.Addr {
-	if f.Inbound() {
-		return f.Tuple[conntrack.Original].Dst
-	}
-	return f.Tuple[conntrack.Reply].Dst
-}
-
-// outward is the direction of a flow's packets from the internal to the remote end.
-func outward(f *conntrack.Flow) conntrack.Direction {
-	if f.Inbound() {
-		return conntrack.Reply
-	}
-	return conntrack.Original
-}
-
 // flow converts a copy of a flow that was taken just now.
 func (s *Server) flow(f *conntrack.Flow) api.Flow { return s.flowAt(f, s.Gateway.Now()) }
 
 // flowAt converts a copy of a flow that was taken at a moment of the gateway's clock.
 func (s *Server) flowAt(f *conntrack.Flow, at int64) api.Flow {
-	rule, ends, out := s.Gateway.Rules()[f.Rule], endsOf(f), outward(f)
+	rule, ends, out := s.Gateway.Rules()[f.Rule], f.Ends(), f.Outward()
 	direction := api.Outbound
 	if f.Inbound() {
 		direction = api.Inbound
@@ -56,11 +28,11 @@ func (s *Server) flowAt(f *conntrack.Flow, at int64) api.Flow {
 		Direction: direction,
 		Rule:      rule.Name,
 		RuleType:  string(rule.Type),
-		Frontend:  s.Gateway.Frontends().Of(externalAddr(f)),
+		Frontend:  s.Gateway.Frontends().Of(f.Frontend()),
 
-		Internal: ends.internal,
-		External: ends.external,
-		Remote:   ends.remote,
+		Internal: ends.Internal,
+		External: ends.External,
+		Remote:   ends.Remote,
 
 		Created:          s.wall(f.Created),
 		IdleSeconds:      seconds(idle(f, at)),

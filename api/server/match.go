@@ -55,8 +55,8 @@ func (m *matcher) matches(f *conntrack.Flow) bool {
 func (m *matcher) named(rule uint16) bool { return int(rule) < len(m.rules) && m.rules[rule] }
 
 func (m *matcher) matchesEnds(f *conntrack.Flow) bool {
-	e := endsOf(f)
-	return m.Internal.Contains(e.internal) && m.Backend.Contains(e.internal) &&
-		m.External.Contains(e.external) && m.Remote.Contains(e.remote) &&
-		(m.Frontend == "" || m.frontends[externalAddr(f)] || m.byAddress && m.address.Contains(e.external))
+	e := f.Ends()
+	return m.Internal.Contains(e.Internal) && m.Backend.Contains(e.Internal) &&
+		m.External.Contains(e.External) && m.Remote.Contains(e.Remote) &&
+		(m.Frontend == "" || m.frontends[f.Frontend()] || m.byAddress && m.address.Contains(e.External))
 }

@@ -13,13 +13,13 @@ import (
 // course names a flow by its way from the client on: "TCP flow 10.0.0.10:40000 >
 // 203.0.113.5:1024 > 198.51.100.7:443 of outboundRule egress".
 func (s *Server) course(f *conntrack.Flow) string {
-	e, p, rule := endsOf(f), f.Tuple[0].Proto, s.Gateway.Rules()[f.Rule]
-	from, to := e.internal, e.remote
+	e, p, rule := f.Ends(), f.Tuple[0].Proto, s.Gateway.Rules()[f.Rule]
+	from, to := e.Internal, e.Remote
 	if f.Inbound() {
-		from, to = e.remote, e.internal
+		from, to = e.Remote, e.Internal
 	}
 	return fmt.Sprintf("%s flow %s > %s > %s of %s %s",
-		strings.ToUpper(p.String()), end(from, p), end(e.external, p), end(to, p), rule.Type, rule.Name)
+		strings.ToUpper(p.String()), end(from, p), end(e.External, p), end(to, p), rule.Type, rule.Name)
 }
 
 // obituary says in one sentence how a flow ended.

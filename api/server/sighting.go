@@ -53,22 +53,22 @@ func (v *sieve) matchesAddresses(x *gateway.Sighting) bool {
 	}
 	e := wireEnds(x, &p)
 	return (f.Proto == "" || p.Proto.String() == f.Proto) &&
-		f.Internal.Contains(e.internal) && f.Backend.Contains(e.internal) && f.External.Contains(e.external) && f.Remote.Contains(e.remote) &&
-		(f.Frontend == "" || v.flows.frontends[packet.AddrFrom(e.external.Addr())] || v.flows.byAddress && v.flows.address.Contains(e.external))
+		f.Internal.Contains(e.Internal) && f.Backend.Contains(e.Internal) && f.External.Contains(e.External) && f.Remote.Contains(e.Remote) &&
+		(f.Frontend == "" || v.flows.frontends[packet.AddrFrom(e.External.Addr())] || v.flows.byAddress && v.flows.address.Contains(e.External))
 }
 
 // wireEnds are the ends of a packet as they can be told from the cable that it is on:
 // inside there is a backend at the far end of it; outside a remote, who writes to a
 // frontend, or to a backend past it.
-func wireEnds(x *gateway.Sighting, p *packet.Parsed) (e ends) {
+func wireEnds(x *gateway.Sighting, p *packet.Parsed) conntrack.Ends {
 	far, other := p.Source(), p.Destination()
 	if x.After {
 		far, other = other, far
 	}
 	if x.Side == nexthop.Inside {
-		return ends{internal: far, external: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), remote: other}
+		return conntrack.Ends{Internal: far, External: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Remote: other}
 	}
-	return ends{internal: other, external: other, remote: far}
+	return conntrack.Ends{Internal: other, External: other, Remote: far}
 }
 
 // comment says in one line what a packet is of, and what became of it.

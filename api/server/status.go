@@ -50,9 +50,6 @@ func (s *Server) status(now time.Time) api.Status {
 func (s *Server) ruleStatuses(snap *gateway.Snapshot) []api.RuleStatus {
 	all := []api.RuleStatus{}
 	for i, r := range snap.Rules {
-		if i == len(snap.States) {
-			break // the rest is newer than the snapshot
-		}
 		states := byState(&snap.States[i])
 		row := api.RuleStatus{
 			Name: r.Name, Type: string(r.Type), IdleTimeoutSeconds: r.Idle.Seconds(), EnableTCPReset: r.Reset,
