@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -15,19 +16,22 @@ import (
 	"tidegate/api"
 )
 
-// wrong are edits of living that can't be put in force, and the keys that are to blame.
+// blame is which keys are wrong, and what the text has there and nowhere else.
+type blame map[string]string
+
+// wrong are edits of living that can't be put in force.
 var wrong = []struct {
 	name   string
 	edit   []string
 	status int // of PUT
-	keys   []string
+	blame  blame
 }{
-	{"values", []string{"protocol: All", "protocol: Icmp", "frontendPort: 2222", "frontendPort: 0"},
-		http.StatusUnprocessableEntity, []string{"outboundRules[0].protocol", "inboundNatRules[0].frontendPort"}},
-	{"an unknown key and an unknown name", []string{"backendPort: 22,", "backendPort: 22, colour: blue,", "{ name: web, frontendIPConfiguration: public,", "{ name: web, frontendIPConfiguration: privy,"},
-		http.StatusUnprocessableEntity, []string{"inboundNatRules[0].colour", "loadBalancingRules[0].frontendIPConfiguration"}},
-	{"what needs a restart", []string{"workers: 2", "workers: 1\n  maxFlows: 4096"},
-		http.StatusConflict, []string{"gateway.workers", "gateway.maxFlows"}},
+	{"values", []string{"protocol: All", "protocol: Icmp", "frontendPort: 2222", "frontendPort: 0"}, http.StatusUnprocessableEntity,
+		blame{"outboundRules[0].protocol": "protocol: Icmp", "inboundNatRules[0].frontendPort": "frontendPort: 0"}},
+	{"keys and names", []string{"backendPort: 22,", "backendPort: 22, colour: blue,", "backendPort: 8080,", "backendPort: 8080, probe: none,"}, http.StatusUnprocessableEntity,
+		blame{"inboundNatRules[0].colour": "colour: blue", "loadBalancingRules[0].probe": "probe: none"}},
+	{"what needs a restart", []string{"workers: 2", "workers: 1\n  maxFlows: 4096"}, http.StatusConflict,
+		blame{"gateway.workers": "workers: 1", "gateway.maxFlows": "maxFlows: 4096"}},
 }
 
 // broken is living, less a member, with an edit.
@@ -56,9 +60,9 @@ func TestReloadOfWrongChangesNothing(t *testing.T) {
 				for _, c := range wrong {
 					text := r.broken(prefix, c.edit)
 					if prefix == "" {
-						r.putWrong(text, c.status, c.keys)
+						r.putWrong(text, c.status, c.blame)
 					}
-					r.fileWrong(prefix, text, c.keys)
+					r.fileWrong(prefix, text, c.blame)
 					if after := r.everything(); after != before {
 						r.Errorf("%s: before:\n%s\nafter:\n%s", c.name, before, after)
 					}
@@ -110,7 +114,7 @@ func (r *rig) everything() string {
 }
 
 // putWrong brings a configuration by PUT, and wants each key named.
-func (r *rig) putWrong(text string, status int, keys []string) {
+func (r *rig) putWrong(text string, status int, b blame) {
 	r.Helper()
 	err := r.client.SetConfig(r.Context(), api.YAMLType, strings.NewReader(text))
 	var p *api.Problem
@@ -122,14 +126,14 @@ func (r *rig) putWrong(text string, status int, keys []string) {
 		locations = append(locations, e.Location)
 	}
 	slices.Sort(locations)
-	if want := slices.Sorted(slices.Values(keys)); !slices.Equal(locations, want) {
+	if want := slices.Sorted(maps.Keys(b)); !slices.Equal(locations, want) {
 		r.Errorf("PUT blames %v, want %v: %v", locations, want, err)
 	}
-	r.wantRejected("api", keys)
+	r.wantRejected("api", b)
 }
 
 // fileWrong writes it to the file, and says so unless that is watched.
-func (r *rig) fileWrong(prefix, text string, keys []string) {
+func (r *rig) fileWrong(prefix, text string, b blame) {
 	r.Helper()
 	before := bytes.Count(r.tidegate.Output(), []byte("config.rejected"))
 	r.check(os.WriteFile(r.file(), []byte(text), 0o644))
@@ -139,35 +143,24 @@ func (r *rig) fileWrong(prefix, text string, keys []string) {
 	r.eventually(2*time.Second, "config.rejected", func() bool {
 		return bytes.Count(r.tidegate.Output(), []byte("config.rejected")) > before
 	})
-	r.wantRejected(r.file(), keys)
-	for _, key := range keys {
-		if e := r.status().Config.LastError; !strings.Contains(e, r.placeOf(text, key)) {
-			r.Errorf("status has not the place of %s, which is %s: %s", key, r.placeOf(text, key), e)
+	r.wantRejected(r.file(), b)
+	for key, word := range b {
+		before, _, _ := strings.Cut(text, word)
+		place := fmt.Sprintf("(line %d)", strings.Count(before, "\n")+1)
+		if e := r.status().Config.LastError; !strings.Contains(e, place) {
+			r.Errorf("status does not say that %s is in %s: %s", key, place, e)
 		}
 	}
-}
-
-// placeOf is where a text has the last word of a key, which is there only once.
-func (r *rig) placeOf(text, key string) string {
-	r.Helper()
-	word := key[strings.LastIndexByte(key, '.')+1:] + ":"
-	for n, l := range slices.Collect(strings.Lines(text)) {
-		if strings.Contains(l, word) {
-			return fmt.Sprintf("%s:%d", r.file(), n+1)
-		}
-	}
-	r.Fatalf("no %s in %s", word, text)
-	return ""
 }
 
 // wantRejected checks that all who ask for the last change learn what was wrong.
-func (r *rig) wantRejected(source string, keys []string) {
+func (r *rig) wantRejected(source string, b blame) {
 	r.Helper()
 	events := must(r.client.Events(r.Context(), api.EventQuery{Types: []string{api.ConfigRejected, api.ConfigReloaded}}))(r).Events
 	if len(events) == 0 || events[len(events)-1].Type != api.ConfigRejected || !strings.Contains(events[len(events)-1].Message, source) {
 		r.Fatalf("no event tells that what came from %s is rejected: %+v", source, events)
 	}
-	for _, key := range keys {
+	for key := range b {
 		for where, text := range map[string]string{"status": r.status().Config.LastError, "the event": events[len(events)-1].Message} {
 			if !strings.Contains(text, key+": ") {
 				r.Errorf("%s does not name %s: %s", where, key, text)

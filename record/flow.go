@@ -2,7 +2,6 @@ package record
 
 import (
 	"tidegate/conntrack"
-	"tidegate/packet"
 )
 
 func course(f *conntrack.Flow) string {

@@ -3,12 +3,10 @@ package server
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"time"
 
 	"tidegate/api"
 	"tidegate/conntrack"
-	"tidegate/packet"
 )
 
 // flow converts a copy of a flow that was taken just now.

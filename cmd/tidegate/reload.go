@@ -191,5 +191,21 @@ func levelOf(c config.Log) (level slog.Level) {
 	return level
 }
 
-// oneLine is an error of several lines in one.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// oneLine is an error of several lines in one. Where the file is at fault it says in
+// which of its lines.
+func oneLine(err error) string {
+	var fixed fixedError
+	var problems config.Problems
+	if errors.As(err, &fixed) {
+		problems = fixed.Problems
+	} else if !errors.As(err, &problems) {
+		return strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	parts := make([]string, len(problems))
+	for i, p := range problems {
+		if parts[i] = p.String(); p.Line > 0 {
+			parts[i] += fmt.Sprintf(" (line %d)", p.Line)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
