@@ -54,7 +54,7 @@ func TestExplainDead(t *testing.T) {
 		if !slices.Equal(d.Resets, want) || d.Reason != "idle" || d.Timer != "idleTimeoutInMinutes of outboundRule egress" || d.TimerSeconds != 240 {
 			t.Errorf("%+v\nwant %q", d, want)
 		}
-		if ago := time.Since(d.Ended); ago < 2*time.Minute || ago > 2*time.Minute+10*time.Second || d.Flow.State != "ESTABLISHED" || d.Flow.PacketsOut != 3 {
+		if ago := time.Since(d.Ended); ago < 2*time.Minute-time.Millisecond || ago > 2*time.Minute+10*time.Second || d.Flow.State != "ESTABLISHED" || d.Flow.PacketsOut != 3 {
 			t.Errorf("%v ago: %+v", ago, d)
 		}
 		steps := strings.Join(e.Steps, "\n")
