@@ -26,6 +26,8 @@ func (r Ref) Direction() Direction { return Direction(r & 1) }
 func (r Ref) Toward(d Direction) Ref { return Ref(uint32(r)&^1 | uint32(d)) }
 
 // ID names a flow for as long as the process lives: a slot's generation over its number.
+// Generations begin anywhere, so that whoever kept an ID from an earlier process finds
+// nothing by it.
 type ID uint64
 
 // half is one direction of a flow: one cache line, everything that a packet of

@@ -147,12 +147,12 @@ func (t *Table) Each(from uint32, n int, f func(Ref)) (next uint32) {
 }
 
 // ID returns the name of the flow.
-func (t *Table) ID(r Ref) ID { return ID(t.sides[r.slot()].gen)<<32 | ID(r.slot()) }
+func (t *Table) ID(r Ref) ID { return ID(t.epoch+t.sides[r.slot()].gen)<<32 | ID(r.slot()) }
 
 // Find returns the flow with that ID, if it lives.
 func (t *Table) Find(id ID) (Ref, bool) {
 	slot := uint32(id)
-	if slot >= t.fresh || t.sides[slot].gen != uint32(id>>32) {
+	if slot >= t.fresh || t.epoch+t.sides[slot].gen != uint32(id>>32) {
 		return 0, false
 	}
 	s := t.entries[slot][0].state()

@@ -35,6 +35,8 @@ type Table struct {
 
 	rules  []ruleTimes
 	counts []Counts
+
+	epoch uint32 // added to generations in IDs
 }
 
 type ruleTimes struct {
@@ -62,7 +64,7 @@ func ProtocolIndex(p packet.Protocol) int {
 // New maps memory for maxFlows flows (at most 2³⁰), which the kernel gives page
 // by page as they are used. now is where the caller's clock stands.
 func New(maxFlows int, timers Timers, rules []Rule, now int64) (*Table, error) {
-	t := &Table{free: none, graves: list{none, none}, swept: tick(now) &^ (1<<wheelShift - 1)}
+	t := &Table{free: none, graves: list{none, none}, swept: tick(now) &^ (1<<wheelShift - 1), epoch: rand.Uint32() >> 1}
 	for i := range t.wheel {
 		t.wheel[i] = list{none, none}
 	}

@@ -146,12 +146,12 @@ func (s *service) applyConfig(format string, body []byte) error {
 
 // checkConfig is POST /v1/config:validate.
 func (s *service) checkConfig(format string, body []byte) error {
-	s.changing.Lock()
-	defer s.changing.Unlock()
 	c, err := config.Parse(format, body)
 	if err != nil {
 		return asProblem(err)
 	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	was := s.now()
 	if fixed := config.Fixed(was.config, c); len(fixed) > 0 {
 		return asProblem(fixedError{fixed})
@@ -191,9 +191,21 @@ func levelOf(c config.Log) (level slog.Level) {
 	return level
 }
 
-// oneLine is an error of several lines in one. Where the file is at fault it says in
-// which of its lines.
+// longestLine bounds what an error takes of an event, a log line or a status, bytes.
+const longestLine = 2_000
+
+// oneLine is an error of several lines in one, and not too long for a person.
 func oneLine(err error) string {
+	line := inOne(err)
+	if len(line) > longestLine {
+		line = strings.ToValidUTF8(line[:longestLine], "") + " …"
+	}
+	return line
+}
+
+// inOne joins the lines of an error. Where the file is at fault it says in
+// which of its lines.
+func inOne(err error) string {
 	var fixed fixedError
 	var problems config.Problems
 	if errors.As(err, &fixed) {
