@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-viper/mapstructure/v2"
 )
@@ -17,10 +16,13 @@ import (
 // conversion turns decoded values into the types of the tree. It is strict: a
 // quoted number is no number. Only what comes from the environment is text
 // whatever it means.
-type conversion struct{ fromText bool }
+type conversion struct {
+	fromText bool
+	refused  int // values
+}
 
 // decode fills c from a decoded file; what the file leaves out stays as it is.
-func (cv conversion) decode(tree map[string]any, c *Config) Problems {
+func (cv *conversion) decode(tree map[string]any, c *Config) Problems {
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: c, DecodeHook: cv.convert})
 	if err != nil {
 		return Problems{{Message: err.Error()}}
@@ -48,8 +50,20 @@ func decodeProblems(err error) Problems {
 }
 
 // convert is the decoder's hook: it sees each value before it is stored and
-// lets only values of the exact type pass.
-func (cv conversion) convert(from, to reflect.Value) (any, error) {
+// lets only values of the exact type pass. When there are enough problems the rest
+// is left out, because the decoder can't be stopped.
+func (cv *conversion) convert(from, to reflect.Value) (any, error) {
+	if cv.refused > mostProblems {
+		return reflect.Zero(to.Type()).Interface(), nil
+	}
+	converted, err := cv.converted(from, to)
+	if err != nil {
+		cv.refused++
+	}
+	return converted, err
+}
+
+func (cv *conversion) converted(from, to reflect.Value) (any, error) {
 	switch to.Interface().(type) {
 	case netip.Addr:
 		return asParsed(from, parseAddress)
@@ -159,7 +173,7 @@ func asDuration(v reflect.Value) (any, error) {
 	return d, nil
 }
 
-func (cv conversion) asInt(v reflect.Value) (any, error) {
+func (cv *conversion) asInt(v reflect.Value) (any, error) {
 	switch {
 	case v.CanInt():
 		return int(v.Int()), nil
@@ -175,7 +189,7 @@ func (cv conversion) asInt(v reflect.Value) (any, error) {
 	return nil, fmt.Errorf("%s is not a whole number", describe(v))
 }
 
-func (cv conversion) intFromText(v reflect.Value) (any, error) {
+func (cv *conversion) intFromText(v reflect.Value) (any, error) {
 	n, err := strconv.Atoi(v.String())
 	switch {
 	case err != nil:
@@ -186,7 +200,7 @@ func (cv conversion) intFromText(v reflect.Value) (any, error) {
 	return n, nil
 }
 
-func (cv conversion) asBool(v reflect.Value) (any, error) {
+func (cv *conversion) asBool(v reflect.Value) (any, error) {
 	if v.Kind() == reflect.Bool {
 		return v.Bool(), nil
 	}
@@ -205,10 +219,7 @@ func (cv conversion) asBool(v reflect.Value) (any, error) {
 func asText(v reflect.Value) (any, error) {
 	switch v.Kind() {
 	case reflect.String:
-		if !utf8.ValidString(v.String()) { // of the environment, or YAML's !!binary; no JSON could hold it
-			return nil, fmt.Errorf("%s is not UTF-8", describe(v))
-		}
-		return v.String(), nil
+		return v.String(), checkText(v.String())
 	case reflect.Slice, reflect.Map, reflect.Struct:
 		return nil, fmt.Errorf("%s is not text", describe(v))
 	}

@@ -37,32 +37,32 @@ func fieldsOf(t reflect.Type) []field {
 // keys that are one field's twice. Letter case does not count, as viper has it
 // and as Azure's own pages need it (enableTCPReset beside enableTcpReset). The
 // values are the decoder's business.
-func unknownKeys(node reflect.Value, t reflect.Type, path string) Problems {
+func (ps *Problems) unknownKeys(node reflect.Value, t reflect.Type, path string) {
 	if node.Kind() == reflect.Interface {
 		node = node.Elem()
 	}
-	var ps Problems
 	switch {
 	case t.Kind() == reflect.Slice && node.Kind() == reflect.Slice:
 		for i := range node.Len() {
-			ps = append(ps, unknownKeys(node.Index(i), t.Elem(), fmt.Sprintf("%s[%d]", path, i))...)
+			ps.unknownKeys(node.Index(i), t.Elem(), at(path, i))
 		}
 	case t.Kind() == reflect.Struct && node.Kind() == reflect.Map:
 		if fields := fieldsOf(t); len(fields) > 0 {
-			ps = unknownIn(node, fields, path)
+			ps.unknownIn(node, fields, path)
 		}
 	}
-	return ps
 }
 
 // unknownIn is unknownKeys for one map.
-func unknownIn(node reflect.Value, fields []field, path string) Problems {
-	var ps Problems
+func (ps *Problems) unknownIn(node reflect.Value, fields []field, path string) {
 	seen := map[string]string{}
 	for _, key := range sortedKeys(node) {
 		name := fmt.Sprint(key)
 		i := slices.IndexFunc(fields, func(f field) bool { return strings.EqualFold(f.name, name) })
-		if i < 0 {
+		switch {
+		case ps.enough():
+			return
+		case i < 0:
 			ps.add(join(path, name), "unknown key%s", suggestion(name, fields))
 			continue
 		}
@@ -71,9 +71,8 @@ func unknownIn(node reflect.Value, fields []field, path string) Problems {
 			ps.add(known, "given twice, as %s and %s; letter case does not count", other, name)
 		}
 		seen[known] = name
-		ps = append(ps, unknownKeys(node.MapIndex(key), fields[i].typ, known)...)
+		ps.unknownKeys(node.MapIndex(key), fields[i].typ, known)
 	}
-	return ps
 }
 
 func sortedKeys(m reflect.Value) []reflect.Value {

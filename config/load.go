@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,23 +49,39 @@ func Parse(format string, content []byte) (*Config, error) {
 
 func parse(name, format string, content []byte) (*Config, error) {
 	tree, where, err := read(format, content)
+	if problems, ok := err.(Problems); ok {
+		return nil, problems
+	}
 	if err != nil {
 		return nil, fmt.Errorf("config: parse %s: %w", name, err)
 	}
 	c := Default()
 	env := environment()
 	c.origin = origin{root: where, overridden: overriddenBy(env)}
-	problems := unknownKeys(reflect.ValueOf(tree), reflect.TypeFor[Config](), "")
-	problems = append(problems, conversion{}.decode(tree, c)...)
-	problems = append(problems, conversion{fromText: true}.decode(env.AllSettings(), c)...)
-	problems = append(problems, c.Validate().withoutEchoes(problems)...)
+	problems := c.fill(tree, env)
 	if len(problems) == 0 {
 		return c, nil
 	}
 	c.nameVariables(problems)
 	c.locate(problems)
 	problems.inOrder()
-	return nil, problems
+	return nil, problems.shortened()
+}
+
+// fill decodes the tree and the environment into c, and returns what is wrong with
+// it: enough, not always all.
+func (c *Config) fill(tree map[string]any, env *viper.Viper) Problems {
+	var problems Problems
+	problems.unknownKeys(reflect.ValueOf(tree), reflect.TypeFor[Config](), "")
+	if problems.enough() {
+		return problems
+	}
+	problems = append(problems, (&conversion{}).decode(tree, c)...)
+	problems = append(problems, (&conversion{fromText: true}).decode(env.AllSettings(), c)...)
+	if problems.enough() {
+		return problems
+	}
+	return append(problems, c.Validate().withoutEchoes(problems)...)
 }
 
 // read decodes content with viper's codec, and says where everything stands in
@@ -76,12 +93,16 @@ func read(format string, content []byte) (map[string]any, *place, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	where, refused := places(format, content)
+	var e *excess
+	if errors.As(refused, &e) {
+		return nil, nil, e.problems()
+	}
 	tree := map[string]any{}
 	if err := decoder.Decode(content, tree); err != nil {
 		return nil, nil, located(err, format, content)
 	}
-	where, err := places(format, content)
-	return tree, where, err
+	return tree, where, refused
 }
 
 // environment returns a viper that knows the overrides and nothing else:

@@ -17,11 +17,20 @@ type Problem struct {
 	Line    int    // of the file, from 1: the key's, or that of the closest one around it; 0 when unknown
 }
 
-// String returns "path: message".
-func (p Problem) String() string { return p.Path + ": " + p.Message }
+// String returns "path: message", the message alone where there is no path.
+func (p Problem) String() string {
+	if p.Path == "" {
+		return p.Message
+	}
+	return p.Path + ": " + p.Message
+}
 
-// Problems is everything wrong with a configuration, in the order of the tree.
-// It is never empty where it is returned as an error.
+// mostProblems is how many are told: more than anybody mends before the next look.
+const mostProblems = 100
+
+// Problems is everything wrong with a configuration, in the order of the tree. Of
+// more than 100 it is some; the last Problem, which has no path, says so. It is
+// never empty where it is returned as an error.
 type Problems []Problem
 
 // Error returns one problem per line.
@@ -33,8 +42,23 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// add tells of a problem unless there are enough.
 func (ps *Problems) add(path, format string, args ...any) {
+	if ps.enough() {
+		return
+	}
 	*ps = append(*ps, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// enough reports whether there are more than are told.
+func (ps *Problems) enough() bool { return len(*ps) > mostProblems }
+
+// shortened cuts off what is not told, and says that it did.
+func (ps Problems) shortened() Problems {
+	if !ps.enough() {
+		return ps
+	}
+	return append(ps[:mostProblems:mostProblems], Problem{Message: fmt.Sprintf("and more: these are the first %d problems that were found", mostProblems)})
 }
 
 // inOrder sorts by section and by place in the section's list. Within one

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -124,23 +123,5 @@ func TestDrainIsCalledOff(t *testing.T) {
 		time.Sleep(time.Until(began.Add(2*time.Second + soon)))
 		r.exchange(p)
 		r.wantNoneGivenUp()
-	})
-}
-
-// What needs a restart is refused, and what was stays in force; so is a file that is
-// not valid.
-func TestReloadOfMoreIsRefused(t *testing.T) {
-	onEach(t, pools("10.0.0.10", "10.0.0.10", "10.0.0.10"), func(r *rig) {
-		r.serveWeb(":8081", r.Hosts[:2]...)
-		valid := string(must(os.ReadFile(r.file()))(r))
-		for i, edit := range [][]string{{"frontendPort: 81", "frontendPort: 84"}, {"protocol: Tcp", "protocol: Icmp"}} {
-			text := strings.NewReplacer(append(edit, "[ 10.0.0.10,", "[")...).Replace(valid)
-			r.check(os.WriteFile(r.file(), []byte(text), 0o644))
-			r.check(r.tidegate.Signal(syscall.SIGHUP))
-			r.eventually(2*time.Second, "a complaint", func() bool {
-				return bytes.Count(r.tidegate.Output(), []byte("config.rejected")) == i+1
-			})
-			r.wantBackends(r.Servers[0], frontend+":81", "h1", "h2")
-		}
 	})
 }

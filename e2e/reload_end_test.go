@@ -129,6 +129,35 @@ func (r *rig) removeRule(name string, p pair) {
 	r.wantNoFlow(time.Second, "rule="+name)
 }
 
+// A frontend address that goes takes the flows on it along, though their rule stands.
+func TestReloadRemovesFrontend(t *testing.T) {
+	rules := edited("FRONTEND }", "FRONTEND }\n  - { name: second, publicIPAddress: 203.0.113.6 }",
+		"inboundNatRules:", `inboundNatRules:
+  - { name: moved, frontendIPConfiguration: second, protocol: Tcp, frontendPort: 2223,
+      backendAddress: 10.0.0.11, backendPort: 23, enableTcpReset: true }`)
+	onEach(t, settings{rules: rules}, func(r *rig) {
+		h2, s1 := r.Hosts[1], r.Servers[0]
+		l := r.listen(":23", h2)
+		gone, _ := l.connect(s1, second+":2223")
+		outbound, inbound := r.connect(r.Hosts[0], s1), r.connectInbound()
+		n := r.numbersOf(gone)
+		r.bySignal(settings{rules: strings.NewReplacer("\n  - { name: second, publicIPAddress: 203.0.113.6 }", "",
+			"name: moved, frontendIPConfiguration: second", "name: moved, frontendIPConfiguration: public").Replace(rules)})
+		for _, conn := range gone.ends() {
+			r.wantTold(conn, 0)
+		}
+		time.Sleep(settle)
+		r.wantOneReset(r.inside, gone.inside, n.inside.RcvNxt, 0)
+		r.wantOneReset(r.outside, gone.outside, n.outside.RcvNxt, 0)
+		if c := r.metrics()[`tidegate_flows_closed_total{protocol="tcp",reason="rule-removed",rule="moved"}`]; c != 1 {
+			r.Errorf("%v flows of the rule are counted as closed, want 1", c)
+		}
+		l.connect(s1, frontend+":2223")
+		r.exchange(outbound)
+		r.exchange(inbound)
+	})
+}
+
 // wantNoWayBy checks that what only a rule that is removed lets through is dropped.
 func (r *rig) wantNoWayBy(name string) {
 	r.Helper()

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"tidegate/api"
 )
@@ -51,8 +49,8 @@ func (r *rig) broken(prefix string, edit []string) string {
 // A configuration that is not good changes nothing, whichever way it comes, and it is
 // said what is wrong with it.
 func TestReloadOfWrongChangesNothing(t *testing.T) {
-	for _, prefix := range []string{"", watched} {
-		t.Run("prefix "+prefix, func(t *testing.T) {
+	for name, prefix := range map[string]string{"PUT and SIGHUP": "", "file": watched} {
+		t.Run(name, func(t *testing.T) {
 			onEachHost(t, func(r *rig) {
 				r.startTwoWorkers(prefix)
 				talk := r.keepTalking(r.everyDirection())
@@ -132,17 +130,19 @@ func (r *rig) putWrong(text string, status int, b blame) {
 	r.wantRejected("api", b)
 }
 
-// fileWrong writes it to the file, and says so unless that is watched.
-func (r *rig) fileWrong(prefix, text string, b blame) {
+// change writes the file, and says so unless that is watched.
+func (r *rig) change(prefix, text string) {
 	r.Helper()
-	before := bytes.Count(r.tidegate.Output(), []byte("config.rejected"))
 	r.check(os.WriteFile(r.file(), []byte(text), 0o644))
 	if prefix != watched {
 		r.check(r.tidegate.Signal(syscall.SIGHUP))
 	}
-	r.eventually(2*time.Second, "config.rejected", func() bool {
-		return bytes.Count(r.tidegate.Output(), []byte("config.rejected")) > before
-	})
+}
+
+// fileWrong brings it by the file, and wants each key named with its line.
+func (r *rig) fileWrong(prefix, text string, b blame) {
+	r.Helper()
+	r.awaitChange(func() { r.change(prefix, text) })
 	r.wantRejected(r.file(), b)
 	for key, word := range b {
 		before, _, _ := strings.Cut(text, word)
@@ -156,12 +156,12 @@ func (r *rig) fileWrong(prefix, text string, b blame) {
 // wantRejected checks that all who ask for the last change learn what was wrong.
 func (r *rig) wantRejected(source string, b blame) {
 	r.Helper()
-	events := must(r.client.Events(r.Context(), api.EventQuery{Types: []string{api.ConfigRejected, api.ConfigReloaded}}))(r).Events
-	if len(events) == 0 || events[len(events)-1].Type != api.ConfigRejected || !strings.Contains(events[len(events)-1].Message, source) {
-		r.Fatalf("no event tells that what came from %s is rejected: %+v", source, events)
+	event := r.lastChange()
+	if event.Type != api.ConfigRejected || !strings.Contains(event.Message, "from "+source+" ") {
+		r.Fatalf("what came from %s is rejected, the last event is %+v", source, event)
 	}
 	for key := range b {
-		for where, text := range map[string]string{"status": r.status().Config.LastError, "the event": events[len(events)-1].Message} {
+		for where, text := range map[string]string{"status": r.status().Config.LastError, "the event": event.Message} {
 			if !strings.Contains(text, key+": ") {
 				r.Errorf("%s does not name %s: %s", where, key, text)
 			}
@@ -176,12 +176,7 @@ func (r *rig) wantRejected(source string, b blame) {
 func (r *rig) wantRepaired(prefix string) {
 	r.Helper()
 	text := r.broken(prefix, nil)
-	r.awaitReloaded(func() {
-		r.check(os.WriteFile(r.file(), []byte(text), 0o644))
-		if prefix != watched {
-			r.check(r.tidegate.Signal(syscall.SIGHUP))
-		}
-	})
+	r.awaitReloaded(func() { r.change(prefix, text) })
 	if n := r.metrics()["tidegate_config_last_reload_successful"]; n != 1 {
 		r.Errorf("tidegate_config_last_reload_successful is %v, want 1", n)
 	}

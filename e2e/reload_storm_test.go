@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -67,7 +68,9 @@ func TestReloadStorm(t *testing.T) {
 
 // session is a connection that says something, hears it, and ends.
 func (r *rig) session(from *lab.Host, to string) error {
-	conn, err := from.Dial(r.within(3*time.Second), "tcp4", to)
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	conn, err := from.Dial(ctx, "tcp4", to)
 	if err != nil {
 		return err
 	}
@@ -83,7 +86,7 @@ func TestReloadKeepsKernelAway(t *testing.T) {
 	r := newRig(t, "packet") // with tun what the host carries goes to the host
 	r.shell(r.Gateway, "ip addr add "+frontend+"/32 dev out0; ip addr add "+second+"/32 dev out0")
 	r.watch()
-	two := func(out, port string) settings {
+	two := func(out, port string) settings { // egress has one, ssh and web have public
 		return settings{rules: edited("FRONTEND }", "FRONTEND }\n  - { name: second, publicIPAddress: 203.0.113.6 }",
 			"frontendIPConfigurations: [ public ]", "frontendIPConfigurations: [ "+out+" ]", "frontendPort: 2222", "frontendPort: "+port)}
 	}

@@ -72,14 +72,33 @@ var ways = []struct {
 // text is the whole configuration.
 func (r *rig) text(s settings) string { return s.yaml(r.datapath, r.socket()) }
 
+// lastChange is the event of the last attempt to change the configuration, if any.
+func (r *rig) lastChange() (e api.Event) {
+	r.Helper()
+	q := api.EventQuery{Types: []string{api.ConfigReloaded, api.ConfigRejected}, Limit: 1}
+	for _, e = range must(r.client.Events(r.Context(), q))(r).Events {
+	}
+	return e
+}
+
+// awaitChange waits until what is about to be done has led to an attempt.
+func (r *rig) awaitChange(do func()) (e api.Event) {
+	r.Helper()
+	before := r.lastChange().Seq
+	do()
+	r.eventually(3*time.Second, "the configuration is in force or rejected", func() bool {
+		e = r.lastChange()
+		return e.Seq > before
+	})
+	return e
+}
+
 // awaitReloaded waits until what is about to be done has put a configuration in force.
 func (r *rig) awaitReloaded(do func()) {
 	r.Helper()
-	before := bytes.Count(r.tidegate.Output(), []byte("config.reloaded"))
-	do()
-	r.eventually(3*time.Second, "config.reloaded", func() bool {
-		return bytes.Count(r.tidegate.Output(), []byte("config.reloaded")) > before
-	})
+	if e := r.awaitChange(do); e.Type != api.ConfigReloaded {
+		r.Fatalf("not in force: %s", e.Message)
+	}
 }
 
 func (r *rig) bySignal(s settings) {
@@ -134,15 +153,24 @@ func TestReloadUnderTraffic(t *testing.T) {
 				r.routeTo(next, second)
 				way.put(r, next)
 				r.wantChanged()
+				r.wantInForce(cmp.Or(way.source, r.file()))
+				talk.wantProgress()
+				r.wantSameFlows(was)
+				r.wantNoneGivenUp()
+				r.bySignal(settings{rules: way.prefix + living}) // back again
+				r.wantInForce(r.file())
 				talk.wantProgress()
 				r.wantSameFlows(was)
 				talk.end()
-				r.wantNoneGivenUp()
-				if s := r.status().Config; s.Source != cmp.Or(way.source, r.file()) || s.LastError != "" {
-					r.Errorf("status says of the configuration: %+v", s)
-				}
 			})
 		})
+	}
+}
+
+func (r *rig) wantInForce(source string) {
+	r.Helper()
+	if s := r.status().Config; s.Source != source || s.LastError != "" {
+		r.Errorf("the configuration from %s is in force, status says: %+v", source, s)
 	}
 }
 

@@ -23,7 +23,7 @@ type balance struct {
 	up     map[probed]bool // [B] what a probe has found last; absent: nothing yet
 	stale  []*nat.Pool     // [B] whose choice has to be made again
 	busy   bool            // [B] those that were stale are being made
-	drains []drain         // [B]
+	drains drains          // [B]
 	wake   chan struct{}   // [I] capacity 1: an operator has changed something
 
 	made map[*nat.Pool]*spreading // [B]
@@ -42,17 +42,14 @@ type probed struct {
 	backend packet.Addr
 }
 
-// drain is a backend that has left its pool, whose flows end when until has come.
-type drain struct {
-	pool    *nat.Pool
-	backend packet.Addr
-	until   int64
-}
+// drains are the backends that have left the pool of a rule, or were set down, and when
+// the flows end that it has led there.
+type drains map[Choice]int64
 
 func newBalance(pools []*nat.Pool) balance {
 	return balance{
 		pools: pools, up: make(map[probed]bool), wake: make(chan struct{}, 1), stale: slices.Clone(pools),
-		made: make(map[*nat.Pool]*spreading),
+		made: make(map[*nat.Pool]*spreading), drains: make(drains),
 	}
 }
 
@@ -95,7 +92,7 @@ func (c *control) rebalance() error {
 	}
 	c.balance.chosen()
 	for _, d := range c.overdue() {
-		drained.add(d.pool, slices.Values([]packet.Addr{d.backend}))
+		drained[d] = true
 	}
 	if _, err := c.giveUpIf(len(moved) > 0, func(f *conntrack.Flow) bool {
 		return f.Tuple[0].Proto == packet.UDP && moved.serves(f)
@@ -216,12 +213,12 @@ func (c *control) hasUDP(p *nat.Pool) bool {
 }
 
 // overdue takes out the drains whose time has come.
-func (c *control) overdue() (due []drain) {
+func (c *control) overdue() (due []Choice) {
 	b, now := &c.balance, c.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.drains = slices.DeleteFunc(b.drains, func(d drain) bool {
-		if now < d.until {
+	maps.DeleteFunc(b.drains, func(d Choice, until int64) bool {
+		if now < until {
 			return false
 		}
 		due = append(due, d)
@@ -248,35 +245,33 @@ func (g *Gateway) Backends() (all []BackendState) {
 	b, now := &g.balance, g.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	drains := b.drainsUntil()
 	for _, p := range b.pools {
 		up := func(a packet.Addr) bool { return b.up[probed{p.Probe, a}] }
-		taking := p.Eligible(up)
+		taking, leaving := p.Eligible(up), b.drains.of(p)
 		for _, m := range p.Backends {
 			_, takes := slices.BinarySearch(taking, m.Addr)
 			s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: m.Addr, Admin: m.Admin, Up: p.Probe == "" || up(m.Addr), Taking: takes}
-			all = append(all, s.drained(drains[p], now))
+			all = append(all, s.drained(leaving, now))
 		}
-		for _, d := range b.drains {
-			if d.pool == p && !p.Lists(d.backend) {
-				s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: d.backend, Left: true}
-				all = append(all, s.drained(drains[p], now))
+		for _, a := range slices.Sorted(maps.Keys(leaving)) {
+			if !p.Lists(a) {
+				s := BackendState{Pool: p.Name, Probe: p.Probe, Rules: p.Rules, Backend: a, Left: true}
+				all = append(all, s.drained(leaving, now))
 			}
 		}
 	}
 	return all
 }
 
-// drainsUntil returns when the drains end, by pool and backend.
-func (b *balance) drainsUntil() map[*nat.Pool]map[packet.Addr]int64 {
-	all := make(map[*nat.Pool]map[packet.Addr]int64)
-	for _, d := range b.drains {
-		if all[d.pool] == nil {
-			all[d.pool] = make(map[packet.Addr]int64)
+// of returns when the drains of a pool's rules end, by backend.
+func (d drains) of(p *nat.Pool) map[packet.Addr]int64 {
+	ends := make(map[packet.Addr]int64)
+	for choice, until := range d {
+		if end, more := ends[choice.Backend]; slices.Contains(p.Rules, choice.Rule) && (!more || until < end) {
+			ends[choice.Backend] = until
 		}
-		all[d.pool][d.backend] = d.until
 	}
-	return all
+	return ends
 }
 
 func (s BackendState) drained(until map[packet.Addr]int64, now int64) BackendState {

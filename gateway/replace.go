@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"tidegate/conntrack"
@@ -139,44 +140,38 @@ func ownAddresses(f *conntrack.Flow) []packet.Addr {
 	return []packet.Addr{asked}
 }
 
-// adopt puts the pools of a Change in place of those in force. Who has left one, or was
-// set down, is drained if its pool says so.
+// adopt puts the pools of a Change in place of those in force. Who has left the pool of
+// a rule, or was set down, is drained if that pool says so.
 func (b *balance) adopt(p *Prepared, now int64) {
+	pools := make(map[uint16]*nat.Pool) // by rule; those that are gone have none
+	for _, pool := range p.change.Pools {
+		for _, rule := range pool.Rules {
+			pools[rule] = pool
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, drains := b.pools, b.drains
-	b.pools, b.stale, b.made, b.drains = p.change.Pools, slices.Clone(p.change.Pools), p.made, nil
+	before := b.pools
+	b.pools, b.stale, b.made = p.change.Pools, slices.Clone(p.change.Pools), p.made
+	maps.DeleteFunc(b.drains, func(d Choice, _ int64) bool { return pools[d.Rule] == nil || pools[d.Rule].Has(d.Backend) })
 	for _, was := range before {
-		pool := heir(p.change.Pools, was)
-		if pool == nil {
-			continue // its flows have lost their rules
-		}
-		for _, d := range drains {
-			if d.pool == was && !pool.Has(d.backend) {
-				b.drains = append(b.drains, drain{pool, d.backend, d.until})
-			}
-		}
-		for _, left := range was.Backends {
-			if pool.Drain > 0 && left.Admin != nat.AdminDown && !pool.Has(left.Addr) {
-				b.drains = append(b.drains, drain{pool, left.Addr, now + int64(pool.Drain)})
+		for _, rule := range was.Rules {
+			if pool := pools[rule]; pool != nil && pool.Drain > 0 {
+				b.drains.begin(rule, was, pool, now)
 			}
 		}
 	}
 	b.nudge()
 }
 
-// heir is the pool that has the rules of another, with the same probe if there is one.
-func heir(pools []*nat.Pool, was *nat.Pool) (found *nat.Pool) {
-	for _, p := range pools {
-		shared := slices.ContainsFunc(p.Rules, func(rule uint16) bool { return slices.Contains(was.Rules, rule) })
-		if p.Name != was.Name || !shared {
-			continue
-		}
-		if found = p; p.Probe == was.Probe {
-			return p
+// begin drains who was in the one pool of a rule and is not in the other.
+func (d drains) begin(rule uint16, was, pool *nat.Pool, now int64) {
+	for _, left := range was.Backends {
+		choice := Choice{rule, left.Addr}
+		if _, already := d[choice]; !already && left.Admin != nat.AdminDown && !pool.Has(left.Addr) {
+			d[choice] = now + int64(pool.Drain)
 		}
 	}
-	return found
 }
 
 // nudge has the control goroutine look.

@@ -259,3 +259,76 @@ func TestReplaceWhileRunning(t *testing.T) {
 	}
 	w.end()
 }
+
+// A flow that begins while those of a lost address are being ended does not get that
+// address, though its endpoint has a mapping to it.
+func TestFlowBesideTheEnd(t *testing.T) {
+	r := newSite(t)
+	const from = "10.0.0.10:5353"
+	r.pass(nexthop.Inside, datagram(from, "198.51.100.7:53"))
+	c := r.plan.withBackends("", nil)
+	c.Policy.Frontends = []packet.Addr{secondAddr}
+	c.Policy.Outbound = []nat.OutboundRule{egress()}
+	c.Policy.Outbound[0].Frontends = c.Policy.Frontends
+	c.Policy.Inbound = slices.DeleteFunc(c.Policy.Inbound, func(r nat.InboundRule) bool { return r.Frontend.Addr == publicAddr })
+	p, err := r.Prepare(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := r.install(p)
+	check := func(to string) {
+		t.Helper()
+		if v := r.pass(nexthop.Inside, datagram(from, to)); hostOf(v.Src) != secondAddr.String() {
+			t.Errorf("to %s it leaves by %s", to, v.Src)
+		}
+	}
+	check("198.51.100.8:53")
+	if err := r.endFallen(p, old); err != nil {
+		t.Fatal(err)
+	}
+	check("198.51.100.7:53")
+	check("198.51.100.8:53")
+	if n := r.Len(); n != 2 {
+		t.Errorf("%d flows live", n)
+	}
+}
+
+// Drains go on, and begin, whatever has become of the pool but for its rules.
+func TestDrainsOutliveChanges(t *testing.T) {
+	changes := map[string]func(c *Change){
+		"the pool is renamed": func(c *Change) { c.Pools[0].Name = "renamed" },
+		"one of its rules gets another probe": func(c *Change) {
+			was := c.Pools[0]
+			other := &nat.Pool{Name: was.Name, Probe: "other", Drain: was.Drain, Rules: []uint16{ruleWeb}, Backends: was.Backends}
+			was.Rules = slices.DeleteFunc(slices.Clone(was.Rules), func(r uint16) bool { return r == ruleWeb })
+			c.Pools = append(c.Pools, other)
+			for i := range c.Policy.Inbound {
+				if c.Policy.Inbound[i].Rule == ruleWeb {
+					c.Policy.Inbound[i].Pool = other
+				}
+			}
+		},
+	}
+	for name, change := range changes {
+		for _, when := range []string{"later", "at once"} {
+			r := newSite(t, func(s *siteOptions) { s.pool.Drain = drainPeriod })
+			p := r.meet(nexthop.Outside, r.clientOf("10.0.0.10", webFrontend), webFrontend)
+			if when == "later" {
+				r.SetBackends("vms", bothBackends[1:])
+				r.sleep(drainPeriod / 2)
+			}
+			c := r.plan.withBackends("vms", bothBackends[1:])
+			change(&c)
+			replace(t, r.Gateway, c)
+			r.sleep(drainPeriod - time.Second)
+			if when == "at once" {
+				r.silent()
+			}
+			r.sleep(time.Second)
+			p.arrive()
+			if p.a.resets != 1 || p.b.resets != 1 {
+				t.Errorf("%s %s: %d and %d resets", name, when, p.a.resets, p.b.resets)
+			}
+		}
+	}
+}

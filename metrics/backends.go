@@ -5,8 +5,9 @@ import "tidegate/gateway"
 // countBackends shows the backends that are in their pools: what has left one is
 // no longer something to be up.
 func (c *Collector) countBackends(f *families) {
-	rules := c.Gateway.Rules()
-	for _, b := range c.Gateway.Backends() {
+	backends := c.Gateway.Backends()
+	rules := c.Gateway.Rules() // not older than those: a reload may come between
+	for _, b := range backends {
 		if b.Left {
 			continue
 		}

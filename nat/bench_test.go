@@ -84,3 +84,41 @@ func BenchmarkMapping(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSuccession is what packets wait for at a reload: a thousand members, a
+// million ports with a flow each, half of which are to go; then nothing changes.
+func BenchmarkSuccession(b *testing.B) {
+	var frontends []packet.Addr
+	for i := range packet.Addr(16) {
+		frontends = append(frontends, public+i)
+	}
+	rules := func(ports int) nat.Rules {
+		r := egress(frontends, members(1000), ports)
+		r.Protocols = []packet.Protocol{packet.UDP}
+		return nat.Rules{Frontends: frontends, Outbound: []nat.OutboundRule{r}}
+	}
+	for _, ports := range []int{504, 1000} {
+		b.Run(fmt.Sprint(ports), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				p, err := nat.NewPolicy(rules(1000))
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, l := range p.Leases() {
+					for i := range l.Total() {
+						t := packet.Tuple{Src: l.Member, SrcPort: uint16(i), Dst: 1, DstPort: 1, Proto: packet.UDP}
+						ext, _, _ := l.Allocate(&t, 0, newTracker(), 0)
+						l.Hold(ext, uint16(i))
+					}
+				}
+				next, err := nat.Next(rules(ports), p.Dealt())
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				next.Succeed(p)
+			}
+		})
+	}
+}

@@ -70,7 +70,8 @@ func (s *stock) shelf(frontend packet.Addr, proto packet.Protocol) *[blocksPerFr
 
 // keep claims what a member has of the rule's frontends by now, n blocks at most.
 func (s *stock) keep(r *OutboundRule, blocks []PortBlock, n int) (kept []place) {
-	for _, b := range blocks {
+	for i := range blocks {
+		b := &blocks[i] // in force: its counters change
 		at := place{frontend: slices.Index(r.Frontends, b.Frontend)}
 		for i := 0; i < b.Count/BlockSize && at.frontend >= 0 && len(kept) < n; i++ {
 			at.number = blockOf(b.First) + i
@@ -173,7 +174,7 @@ func (p *Policy) lease(r *OutboundRule, addr packet.Addr, proto packet.Protocol,
 	if *m.lease(proto) != 0 {
 		return fmt.Errorf("nat: rule %s: member %v already has an outbound rule for %v", r.Name, addr, proto)
 	}
-	l := newLease(Lease{Rule: r.Rule, Member: addr, Protocol: proto, Blocks: slices.Clone(blocks)})
+	l := p.newLease(Lease{Rule: r.Rule, Member: addr, Protocol: proto}, slices.Clone(blocks))
 	l.number = m.lease(proto)
 	p.leases = append(p.leases, l)
 	*l.number = uint32(len(p.leases))

@@ -34,7 +34,7 @@ func (p *Policy) Hairpin(a packet.Addr, proto packet.Protocol) (*Lease, uint32) 
 	key := frontendPort{Endpoint{Addr: a}, proto}
 	owner := p.hairpins[key]
 	if owner == 0 {
-		p.leases = append(p.leases, newLease(Lease{Frontend: a, Protocol: proto, Blocks: p.hairpinBlocks(a)}))
+		p.leases = append(p.leases, p.newLease(Lease{Frontend: a, Protocol: proto}, p.hairpinBlocks(a)))
 		owner = uint32(len(p.leases))
 		p.hairpins[key] = owner
 	}
@@ -77,10 +77,21 @@ func (r run) compare(e Endpoint) int {
 // Tenant returns the member's lease that a port of a frontend was given out to, or nil.
 // Flows that have it yet come before who owns it now.
 func (p *Policy) Tenant(e Endpoint, proto packet.Protocol) *Lease {
-	if d := p.draining[frontendPort{e, proto}]; d.n > 0 {
-		return d.lease
+	if p.leaving.has(e, proto) {
+		return p.leaver(e, proto)
 	}
 	return p.owning(e, proto)
+}
+
+// leaver returns one whose flows have a port that it owns no longer.
+func (p *Policy) leaver(e Endpoint, proto packet.Protocol) *Lease {
+	i := slices.IndexFunc(p.leases, func(l *Lease) bool {
+		return l != nil && l.Protocol == proto && slices.ContainsFunc(l.former, func(u *usage) bool {
+			_, has := u.has(e)
+			return has
+		})
+	})
+	return p.leases[i]
 }
 
 func (p *Policy) owning(e Endpoint, proto packet.Protocol) *Lease {
@@ -98,12 +109,13 @@ func (p *Policy) owning(e Endpoint, proto packet.Protocol) *Lease {
 // Mapped returns the member's own endpoint that a port of its lease stands for; false
 // if it has no flows, or stands for several (TCP).
 func (l *Lease) Mapped(ext Endpoint) (Endpoint, bool) {
-	if l.perDestination() || l.flows == nil {
+	if l.perDestination() {
 		return Endpoint{}, false
 	}
-	i, _, ok := l.index(ext)
-	if d := l.draining[ext]; !ok && d != nil {
-		return Endpoint{l.Member, d.inside}, true
+	for _, u := range append([]*usage{&l.usage}, l.former...) {
+		if internal, ok := u.has(ext); ok {
+			return Endpoint{l.Member, internal}, true
+		}
 	}
-	return Endpoint{l.Member, l.inside[i]}, l.flows[i]&^foreign > 0
+	return Endpoint{}, false
 }

@@ -41,18 +41,16 @@ type Lease struct {
 	Member   packet.Addr // 0: anybody's
 	Frontend packet.Addr // of anybody's ports: whose they are
 	Protocol packet.Protocol
-	Blocks   []PortBlock // for anybody there may be none left beside a frontend's rules
-	Failed   uint64      // flows that got no port
-	Refused  Endpoint    // where the last of them wanted to go
+	Failed   uint64   // flows that got no port
+	Refused  Endpoint // where the last of them wanted to go
+	usage             // of its ports; for anybody there may be none left beside a frontend's rules
 
-	number   *uint32 // where its owner number is kept
-	total    int
-	first    []int              // per block, how many ports come before it
-	used     int                // ports with a flow, of those it owns
-	flows    []uint32           // per port, and the bit foreign; made when the first is needed
+	number   *uint32            // where its owner number is kept
+	former   []*usage           // ports that it owns no longer, with flows yet
+	leaving  *leavers           // the Policy's
+	blocked  int                // ports of others that are leaving them; none of them has a flow of its own but for TCP
+	changed  bool               // blocked is to be counted
 	mappings map[uint16]mapping // by the member's own port: UDP and ICMP
-	inside   []uint16           // and the other way: the member's own port, per port that has flows
-	draining map[Endpoint]*drained
 	full     map[Endpoint]int64 // destinations without a port, and until when that stands
 	paid     int64              // when the failed searches so far will have been paid for
 }
@@ -80,12 +78,9 @@ type mapping struct {
 	flows uint32
 }
 
-// newLease completes a lease that has its ports.
-func newLease(l Lease) *Lease {
-	for _, b := range l.Blocks {
-		l.first = append(l.first, l.total)
-		l.total += b.Count
-	}
+// newLease completes a lease, which gets these ports.
+func (p *Policy) newLease(l Lease, blocks []PortBlock) *Lease {
+	l.usage, l.leaving, l.changed = newUsage(blocks), p.leaving, true
 	return &l
 }
 
@@ -108,7 +103,7 @@ func (l *Lease) Opened() (n uint64) {
 // destination and must be ended first. false: no port is left for it.
 func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
 	remote := Endpoint{t.Dst, t.DstPort}
-	if ext, evict, ok = l.find(t, seq, tr, now); ok {
+	if ext, evict, ok = l.choose(t, seq, tr, now); ok {
 		return ext, evict, true
 	}
 	if now >= l.full[remote] && l.perDestination() {
@@ -121,11 +116,11 @@ func (l *Lease) Allocate(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ex
 
 // Offer returns an endpoint that Allocate might give that flow now; false: it has none.
 func (l *Lease) Offer(t *packet.Tuple, tr Tracker, now int64) (ext Endpoint, ok bool) {
-	ext, _, ok = l.find(t, 0, tr, now)
+	ext, _, ok = l.choose(t, 0, tr, now)
 	return ext, ok
 }
 
-func (l *Lease) find(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
+func (l *Lease) choose(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext Endpoint, evict, ok bool) {
 	l.prepare()
 	if !l.perDestination() {
 		ext, ok = l.mapPort(t.SrcPort)
@@ -140,68 +135,66 @@ func (l *Lease) find(t *packet.Tuple, seq uint32, tr Tracker, now int64) (ext En
 
 // prepare makes what only a lease in use needs.
 func (l *Lease) prepare() {
-	if l.flows != nil {
-		return
+	l.usage.prepare()
+	if l.mappings == nil {
+		l.mappings = make(map[uint16]mapping)
 	}
-	l.flows = make([]uint32, l.total)
-	l.mappings = make(map[uint16]mapping)
-	l.inside = make([]uint16, l.total)
-	l.full = make(map[Endpoint]int64)
-	l.draining = make(map[Endpoint]*drained)
+	if l.full == nil {
+		l.full = make(map[Endpoint]int64)
+	}
 }
 
 // Hold counts one more flow on an endpoint that Allocate returned, for the flow
 // whose source port inside is internal.
 func (l *Lease) Hold(ext Endpoint, internal uint16) {
-	if i, b, ok := l.index(ext); ok {
-		if l.flows[i]&^foreign == 0 {
-			l.used++
-			b.Used++
-		}
-		l.flows[i]++
-		l.inside[i] = internal
+	if u, i, b, ok := l.find(ext); ok {
+		u.hold(i, b, internal)
 		b.Opened++
-	} else {
-		l.draining[ext].flows++ // of a mapping that is older than what the lease owns now
 	}
 	if !l.perDestination() {
 		l.mappings[internal] = mapping{ext, l.mappings[internal].flows + 1}
 	}
 }
 
-// Release takes back what Hold counted, when the flow has ended. drained says that it
-// was the last one on a port that the lease owns no longer.
-func (l *Lease) Release(ext Endpoint, internal uint16) (drained bool) {
+// Release takes back what Hold counted, when the flow has ended. left says that it was
+// the last one on a port that the lease owns no longer.
+func (l *Lease) Release(ext Endpoint, internal uint16) (left bool) {
 	if !l.perDestination() {
-		l.unmap(internal)
+		l.unmap(ext, internal)
 	}
-	i, b, ok := l.index(ext)
-	if !ok {
-		return l.drain(ext)
+	u, i, b, ok := l.find(ext)
+	if !ok || !u.release(i, b) || u == &l.usage {
+		return false
 	}
-	l.flows[i]--
-	if l.flows[i]&^foreign == 0 {
-		l.used--
-		b.Used--
+	if u.used == 0 {
+		l.former = slices.DeleteFunc(l.former, func(f *usage) bool { return f == u })
 	}
-	return false
+	return true
 }
 
-func (l *Lease) unmap(internal uint16) {
-	if m := l.mappings[internal]; m.flows > 1 {
-		l.mappings[internal] = mapping{m.ext, m.flows - 1}
-	} else {
+// find returns where a port is: among those that the lease owns, or, with flows, among
+// those that it has owned.
+func (l *Lease) find(ext Endpoint) (u *usage, i int, b *PortBlock, ok bool) {
+	if i, b, ok = l.index(ext); ok {
+		return &l.usage, i, b, true
+	}
+	for _, u := range l.former {
+		if i, b, ok := u.index(ext); ok && u.flows[i] > 0 {
+			return u, i, b, true
+		}
+	}
+	return nil, 0, nil, false
+}
+
+// unmap counts a flow of a mapping less. One whose mapping was ended before it is none.
+func (l *Lease) unmap(ext Endpoint, internal uint16) {
+	switch m := l.mappings[internal]; {
+	case m.ext != ext:
+	case m.flows > 1:
+		l.mappings[internal] = mapping{ext, m.flows - 1}
+	default:
 		delete(l.mappings, internal)
 	}
-}
-
-func (l *Lease) drain(ext Endpoint) (last bool) {
-	d := l.draining[ext]
-	d.flows--
-	if d.flows == 0 {
-		delete(l.draining, ext)
-	}
-	return d.flows == 0
 }
 
 // order yields every port once: frontend by frontend, in each from a random
@@ -270,7 +263,7 @@ func (l *Lease) search(t *packet.Tuple, seq uint32, tr Tracker, now int64) (foun
 	}
 	spent, looks := -1, 0
 	for i := range l.order {
-		if l.flows[i] == 0 {
+		if l.flows[i] == 0 && !l.leaving.has(l.endpoint(i), l.Protocol) {
 			return i, false
 		}
 		switch tr.Use(l.reply(t, i), seq) {
@@ -300,37 +293,19 @@ func (l *Lease) reply(t *packet.Tuple, i int) packet.Tuple {
 	return packet.Tuple{Src: t.Dst, SrcPort: t.DstPort, Dst: ext.Addr, DstPort: ext.Port, Proto: t.Proto}
 }
 
-// mapPort returns the member's mapping for its port, or a port without flows for
-// a new one (RFC 4787 REQ-1).
+// mapPort returns the member's mapping for its port, or a port without flows, its own or
+// another's, for a new one (RFC 4787 REQ-1).
 func (l *Lease) mapPort(internal uint16) (ext Endpoint, ok bool) {
 	if m, ok := l.mappings[internal]; ok {
 		return m.ext, true
 	}
-	if l.used == l.total {
+	if l.used+l.blocked == l.total {
 		return Endpoint{}, false
 	}
 	for i := range l.order {
-		if l.flows[i] == 0 {
-			return l.endpoint(i), true
+		if ext := l.endpoint(i); l.flows[i] == 0 && !l.leaving.has(ext, l.Protocol) {
+			return ext, true
 		}
 	}
 	return Endpoint{}, false
-}
-
-// endpoint returns the i-th port of the lease.
-func (l *Lease) endpoint(i int) Endpoint {
-	n, _ := slices.BinarySearch(l.first, i+1)
-	b := &l.Blocks[n-1]
-	return Endpoint{b.Frontend, b.First + uint16(i-l.first[n-1])}
-}
-
-// index is the reverse of endpoint, and names the block; false: the lease does not own it.
-func (l *Lease) index(e Endpoint) (int, *PortBlock, bool) {
-	for i := range l.Blocks {
-		b := &l.Blocks[i]
-		if d := int(e.Port) - int(b.First); b.Frontend == e.Addr && d >= 0 && d < b.Count {
-			return l.first[i] + d, b, true
-		}
-	}
-	return 0, nil, false
 }

@@ -32,7 +32,7 @@ type Policy struct {
 	members   map[packet.Addr]*member
 	hairpins  map[frontendPort]uint32   // owner numbers, by frontend address and protocol
 	runs      map[packet.Protocol][]run // whose ports are whose, in ascending order
-	draining  map[frontendPort]leavers  // ports in use by flows of somebody who owns them no longer
+	leaving   *leavers                  // of all leases
 }
 
 // frontend is what is known of an address that the gateway answers for.
@@ -65,7 +65,7 @@ func newPolicy(r Rules, before Dealt) (*Policy, error) {
 		frontends: make(map[packet.Addr]frontend),
 		reserved:  make(map[packet.Addr]map[int]bool),
 		members:   make(map[packet.Addr]*member),
-		draining:  make(map[frontendPort]leavers),
+		leaving:   &leavers{shelves: make(map[shelf]*leaving)},
 		hairpins:  make(map[frontendPort]uint32),
 		runs:      make(map[packet.Protocol][]run),
 	}

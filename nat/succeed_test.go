@@ -3,6 +3,7 @@ package nat_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -59,6 +60,9 @@ func (g *reign) open(t interface{ Fatalf(string, ...any) }, k packet.Tuple) *hel
 	}
 	if evicted {
 		t.Fatalf("%v evicts", k)
+	}
+	if !slices.Contains(g.rules.Frontends, f.ext.Addr) {
+		t.Fatalf("%v leaves by %v, which is the gateway's no longer", k, f.ext)
 	}
 	g.flows = append(g.flows, held{f, owner, k.Src})
 	return &g.flows[len(g.flows)-1]
@@ -122,8 +126,11 @@ func anyRules(t *rapid.T) nat.Rules {
 		}
 	}
 	r := nat.Rules{Frontends: []packet.Addr{public, second}, Outbound: []nat.OutboundRule{rule}}
+	if rapid.IntRange(0, 3).Draw(t, "lost") == 0 {
+		r.Frontends = frontends // the other address is the gateway's no longer
+	}
 	if rapid.Bool().Draw(t, "inbound") {
-		r.Inbound = append(r.Inbound, inbound(public, rapid.Uint16Range(1024, 1080).Draw(t, "port"), packet.TCP))
+		r.Inbound = append(r.Inbound, inbound(r.Frontends[0], rapid.Uint16Range(1024, 1080).Draw(t, "port"), packet.TCP))
 	}
 	return r
 }
@@ -282,5 +289,63 @@ func TestDealtAnew(t *testing.T) {
 	before := g.policy
 	if err := g.change(nat.Rules{Frontends: []packet.Addr{public}, Outbound: []nat.OutboundRule{big}}); err == nil || g.policy != before {
 		t.Error("128,000 ports of 64,000 are dealt out")
+	}
+}
+
+// A mapping to an address that is the gateway's no longer ends with it, not with the
+// flows that have it yet, and their ends are not taken for those of the new one's.
+func TestMappingOfLostAddress(t *testing.T) {
+	one := members(1)
+	rules := func(frontend packet.Addr) nat.Rules {
+		r := egress([]packet.Addr{frontend}, one, 8)
+		r.Protocols = []packet.Protocol{packet.UDP}
+		return nat.Rules{Frontends: []packet.Addr{frontend}, Outbound: []nat.OutboundRule{r}}
+	}
+	g := newReign(t, rules(public))
+	g.open(t, tuple(packet.UDP, one[0], 1, remote(0)))
+	g.open(t, tuple(packet.UDP, one[0], 1, remote(1)))
+	if err := g.change(rules(second)); err != nil {
+		t.Fatal(err)
+	}
+	now := *g.open(t, tuple(packet.UDP, one[0], 1, remote(2)))
+	g.close(0)
+	g.close(0)
+	if again := g.open(t, tuple(packet.UDP, one[0], 1, remote(3))); again.ext != now.ext || now.ext.Addr != second {
+		t.Errorf("%v, then %v", now.ext, again.ext)
+	}
+	g.check(t)
+}
+
+// A member whose ports others have not left yet is refused at once.
+func TestRefusedWhileOthersLeave(t *testing.T) {
+	two := members(2)
+	rules := func(m packet.Addr) nat.Rules {
+		r := egress([]packet.Addr{public}, []packet.Addr{m}, 64_000)
+		r.Protocols = []packet.Protocol{packet.UDP}
+		return nat.Rules{Frontends: []packet.Addr{public}, Outbound: []nat.OutboundRule{r}}
+	}
+	g := newReign(t, rules(two[0]))
+	l, _ := g.policy.Outbound(two[0], packet.UDP)
+	for port := range uint16(64_000) {
+		f := tuple(packet.UDP, two[0], port, remote(0))
+		ext, _, _ := l.Allocate(&f, 0, g.tr, 0)
+		l.Hold(ext, port)
+	}
+	if err := g.change(rules(two[1])); err != nil {
+		t.Fatal(err)
+	}
+	l, _ = g.policy.Outbound(two[1], packet.UDP)
+	k := tuple(packet.UDP, two[1], 1, remote(0))
+	if took := testing.AllocsPerRun(1000, func() { l.Allocate(&k, 0, g.tr, 0) }); took != 0 {
+		t.Errorf("%v allocations", took)
+	}
+	start := time.Now()
+	for range 10_000 { // at 150 µs each, as long as a search takes, they would take 1.5 s
+		if _, _, ok := l.Allocate(&k, 0, g.tr, 0); ok {
+			t.Fatal("it gets a port that another's mapping has")
+		}
+	}
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("10,000 refusals took %v", took)
 	}
 }

@@ -46,7 +46,12 @@ type access struct {
 }
 
 func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if isNear(r) || public(r) {
+	if isNear(r) {
+		a.next.ServeHTTP(w, r)
+		return
+	}
+	if public(r) {
+		keepNone(w)
 		a.next.ServeHTTP(w, r)
 		return
 	}
@@ -55,22 +60,30 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		challenge(w, "", "api: this address wants a token of api.tokenFile: Authorization: Bearer TOKEN")
 		return
 	}
-	from := source(r)
+	from := source(r.RemoteAddr)
 	if !a.tries.allowed(from, time.Now()) {
 		w.Header().Set("Retry-After", "1")
+		keepNone(w)
 		writeProblem(w, http.StatusTooManyRequests, "api: too many wrong tokens from "+from.String()+"; try again in a second")
 		return
 	}
-	switch what := a.tokens.right(text); {
-	case what == nothing:
+	switch known := a.tokens.find(text); {
+	case known == nil:
 		a.tries.failed(from, time.Now())
 		challenge(w, ` error="invalid_token"`, "api: the token is none of api.tokenFile")
-	case what == readOnly && changes(r):
+	case known.right == readOnly && changes(r):
 		writeProblem(w, http.StatusForbidden, "api: the token is read-only, and "+r.Method+" "+r.URL.Path+" takes a read-write one")
 	default:
-		a.next.ServeHTTP(w, r)
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(known.gone, cancel)() // a stream ends with the token that opened it
+		a.next.ServeHTTP(w, r.WithContext(ctx))
 	}
 }
+
+// keepNone closes the connection after the answer: who has shown no token that is good
+// keeps none of the places there are.
+func keepNone(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
 // public says that a request shows nothing of the gateway but that it is there: what
 // supervisors ask, and the dashboard's own files.
@@ -102,17 +115,16 @@ func bearer(r *http.Request) (token string, ok bool) {
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer") // RFC 9110 §11.1
 }
 
-// challenge asks for a token (RFC 6750 §3), and keeps no connection for those who
-// have none.
+// challenge asks for a token (RFC 6750 §3).
 func challenge(w http.ResponseWriter, why, detail string) {
 	w.Header().Set("WWW-Authenticate", "Bearer"+why)
-	w.Header().Set("Connection", "close")
+	keepNone(w)
 	writeProblem(w, http.StatusUnauthorized, detail)
 }
 
 // source is the network that a client is counted by: an IPv6 client has many addresses.
-func source(r *http.Request) netip.Prefix {
-	at, _ := netip.ParseAddrPort(r.RemoteAddr) // of the connection; none without one
+func source(remoteAddr string) netip.Prefix {
+	at, _ := netip.ParseAddrPort(remoteAddr) // of the connection; none without one
 	a, bits := at.Addr().Unmap().WithZone(""), 64
 	if !a.Is6() {
 		bits = a.BitLen()

@@ -30,9 +30,14 @@ import (
 // returns its address.
 func remote(t *testing.T) (r *rig, address string) {
 	t.Helper()
+	return remoteFor(t, testTokens(t))
+}
+
+func remoteFor(t *testing.T, tokens *Tokens) (r *rig, address string) {
+	t.Helper()
 	r, _ = withSettings(t)
 	o := r.options
-	o.Tokens = testTokens(t)
+	o.Tokens = tokens
 	o.Check = func(string, []byte) error { return nil }
 	port := serve(t, New(o), "0.0.0.0:0")[0].Addr().(*net.TCPAddr).Port
 	return r, "127.0.0.1:" + strconv.Itoa(port)
@@ -150,11 +155,11 @@ func TestSource(t *testing.T) {
 	for remote, want := range map[string]string{
 		"192.0.2.1:5": "192.0.2.1/32", "[2001:db8::1:2:3:4]:5": "2001:db8::/64", "[::ffff:192.0.2.1]:5": "192.0.2.1/32", "[fe80::1%eth0]:5": "fe80::/64",
 	} {
-		if got := source(&http.Request{RemoteAddr: remote}); got != netip.MustParsePrefix(want) {
+		if got := source(remote); got != netip.MustParsePrefix(want) {
 			t.Errorf("%s: %v, want %s", remote, got, want)
 		}
 	}
-	if source(&http.Request{RemoteAddr: "@"}) != (netip.Prefix{}) {
+	if source("@") != (netip.Prefix{}) {
 		t.Error("a unix socket has a source")
 	}
 }
@@ -206,6 +211,35 @@ func status(t *testing.T, address string, options ...api.ClientOption) error {
 	defer c.Close()
 	_, err = c.Status(t.Context())
 	return err
+}
+
+// While a certificate is away the one before is in use, and the log says why, once.
+func TestCertificateGone(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, cert, key, 1, time.Now())
+	var log bytes.Buffer
+	c, err := loadCertificate(&ListenOptions{CertFile: cert, KeyFile: key, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for turn := range 2 {
+		if err := os.Remove(cert); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if pair, err := c.get(nil); pair == nil || err != nil {
+				t.Errorf("%v, %v", pair, err)
+			}
+		}
+		if n := strings.Count(log.String(), "cert.pem: no such file"); n != turn+1 {
+			t.Errorf("the %dth time: it is said %d times: %s", turn+1, n, &log)
+		}
+		writeCertificate(t, cert, key, 2, time.Now())
+		if pair, err := c.get(nil); pair == nil || err != nil {
+			t.Errorf("%v, %v", pair, err)
+		}
+	}
 }
 
 // TLS is spoken with the certificate that the files hold by now, as soon as they hold one.

@@ -17,7 +17,7 @@ type certificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	read    [2]time.Time // when the files of current were written
-	refused [2]time.Time // when those were that can't be used
+	told    string       // why those of now can't be used; empty if they can
 }
 
 func loadCertificate(o *ListenOptions) (*certificate, error) {
@@ -59,13 +59,20 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil && written != c.read {
 		err = c.load(written)
 	}
-	if err != nil && written != c.refused && c.log != nil {
+	c.tell(err)
+	return c.current, nil
+}
+
+// tell logs an error once, however many handshakes find it.
+func (c *certificate) tell(err error) {
+	if err == nil {
+		c.told = ""
+		return
+	}
+	if err.Error() != c.told && c.log != nil {
 		c.log.Warn("certificate not read, the one before stays in use", "error", err)
 	}
-	if err != nil {
-		c.refused = written
-	}
-	return c.current, nil
+	c.told = err.Error()
 }
 
 // config has no HTTP/2, which net/http speaks only on listeners of its own.

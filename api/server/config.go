@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -128,11 +127,25 @@ var errNoConfig = api.NewProblem(http.StatusNotImplemented, "api: this gateway r
 // asYAML writes JSON, which is YAML, in YAML's own style.
 func asYAML(text []byte) ([]byte, error) {
 	var tree yaml.Node
-	if err := yaml.Unmarshal(text, &tree); err != nil {
+	if err := yaml.Unmarshal(printable(text), &tree); err != nil {
 		return nil, fmt.Errorf("api: configuration: %w", err)
 	}
 	restyle(&tree)
 	return yaml.Marshal(&tree)
+}
+
+// printable escapes what JSON may have as it is and YAML may not (YAML 1.2 §5.1). All of
+// it is within strings.
+func printable(text []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		if r >= 0x7f && r <= 0x9f || r == 0xfffe || r == 0xffff {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
 }
 
 func restyle(n *yaml.Node) {
@@ -193,16 +206,11 @@ func (c *configChange) read() (format string, body []byte, err error) {
 		return "", nil, huma.Error415UnsupportedMediaType(fmt.Sprintf("api: configuration: Content-Type %q is none of "+
 			"application/json, application/yaml, application/x-yaml, text/yaml", c.media))
 	}
-	body, err = io.ReadAll(c.body)
-	var timeout net.Error
-	switch {
-	case len(body) > maxBody:
-		return "", nil, huma.Error413RequestEntityTooLarge(fmt.Sprintf("api: configuration: it has more than %d bytes", maxBody))
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "", nil, huma.NewError(http.StatusRequestTimeout, "api: configuration: it does not come")
-	case err != nil:
-		return "", nil, huma.Error400BadRequest("api: configuration: " + err.Error())
-	case len(body) == 0:
+	body, refused := readBody(c.body, "configuration")
+	if refused != nil {
+		return "", nil, refused
+	}
+	if len(body) == 0 {
 		return "", nil, huma.Error400BadRequest("api: configuration: the request has none; send the whole of it as the body")
 	}
 	return format, body, nil

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -74,6 +75,18 @@ func TestGetConfig(t *testing.T) {
 	}
 }
 
+// A text with characters that YAML can only escape is one in YAML too.
+func TestGetStrangeConfig(t *testing.T) {
+	r, c := withSettings(t)
+	name := "a\u0001\n\u007f\u0085\u009f\u2028\ufeff\ufffe\uffffü\U0001f40c"
+	c.tree["profile"] = name
+	a := r.request("GET", "/v1/config", "Accept", "application/yaml")
+	var got map[string]any
+	if err := yaml.Unmarshal([]byte(a.body), &got); err != nil || a.status != 200 || got["profile"] != name {
+		t.Errorf("%v: %d %q", err, a.status, a.body)
+	}
+}
+
 func TestPutConfig(t *testing.T) {
 	r, c := withSettings(t)
 	if err := r.client.SetConfig(t.Context(), "application/x-yaml; charset=utf-8", strings.NewReader("a: 1")); err != nil || c.format != "yaml" || c.body != "a: 1" {
@@ -128,6 +141,28 @@ func TestConfigRefused(t *testing.T) {
 	}
 }
 
+// However much is wrong, the answer has an end, and says that there is more.
+func TestManyErrors(t *testing.T) {
+	r, c := withSettings(t)
+	invalid := api.NewProblem(422, "config: 250 problems")
+	var unknown []string
+	for i := range 250 {
+		invalid.Errors = append(invalid.Errors, api.Detail{Location: fmt.Sprintf("outboundRules[%d]", i), Message: "no"})
+		unknown = append(unknown, fmt.Sprintf(`"%d":[{"x":1}]`, i))
+	}
+	c.err = invalid
+	for _, tt := range []struct{ target, body, detail string }{
+		{"/v1/config:validate", "{}", "config: 250 problems; 150 more errors are not listed"},
+		{"/v1/explain", `{"protocol":"tcp","source":"10.0.0.10:1","destination":"198.51.100.7:443",` + strings.Join(unknown, ",") + "}",
+			"validation failed; 150 more errors are not listed"},
+	} {
+		a := r.requestWith(strings.NewReader(tt.body), "POST", tt.target, "Content-Type", "application/json")
+		if p := problem(t, a); a.status != 422 || len(p.Errors) != 100 || p.Detail != tt.detail || len(a.body) > 20_000 {
+			t.Errorf("%s: %d, %d errors, %d bytes, %s", tt.target, a.status, len(p.Errors), len(a.body), p.Detail)
+		}
+	}
+}
+
 func TestConfigLimits(t *testing.T) {
 	r, c := withSettings(t)
 	full := strings.Repeat("#", maxBody)
@@ -145,7 +180,7 @@ func TestConfigLimits(t *testing.T) {
 		{"PUT", "/v1/config", "application/yaml", full, 200, ""},
 		{"PUT", "/v1/config", "application/yaml", full + "#", 413, "more than 1048576 bytes"},
 		{"POST", "/v1/config:validate", "application/yaml", full + full, 413, "more than 1048576 bytes"},
-		{"POST", "/v1/explain", "application/json", full + full, 413, "request body is too large"},
+		{"POST", "/v1/explain", "application/json", full + full, 413, "more than 1048576 bytes"},
 		{"POST", "/v1/explain", "application/json", `{"protocol":1}`, 422, "validation failed"},
 		{"POST", "/v1/explain", "application/json", `{`, 400, ""},
 		{"POST", "/v1/explain", "text/plain", `{}`, 415, ""},

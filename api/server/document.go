@@ -1,6 +1,8 @@
 package server
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -33,6 +35,18 @@ func document(doc *huma.OpenAPI) {
 			}
 		}
 	}
+}
+
+// specification answers with the document, which must be complete.
+func specification(doc *huma.OpenAPI) http.Handler {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		panic(fmt.Sprintf("api: openapi.json: %v", err)) // it is part of the program
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(text) // a client that is gone needs no answer
+	})
 }
 
 // plainOperation is one that answers with text.

@@ -132,20 +132,30 @@ func (s *Server) event(e *gateway.Event) api.Event {
 		return x
 	}
 	flow := s.flowAt(&e.Flow, e.At)
-	x.Flow, x.Message = &flow, s.obituary(e)
+	x.Flow = &flow
 	if e.Kind == gateway.FlowCreated {
 		x.Message = fmt.Sprintf("The %s began.", s.course(&e.Flow))
 		return x
 	}
-	x.Reason = e.Reason.String()
+	x.Reason, x.Message = e.Reason.String(), s.obituary(e)
 	if e.Reset {
 		x.Resets = []string{"client", "server"}
 	}
 	return x
 }
 
-// wall is the time of day of a moment on the gateway's clock.
+// clockSet is how far the time of day must have moved against the gateway's clock to
+// have been set: more than passes between two reads of clocks on a busy machine.
+const clockSet = 250 * time.Millisecond
+
+// wall is the time of day of a moment on the gateway's clock: the same whenever it is
+// asked for, unless the time of day was set meanwhile.
 func (s *Server) wall(at int64) time.Time {
-	now, wall := s.Gateway.Now(), time.Now()
-	return wall.Add(-time.Duration(now - at)).UTC().Round(time.Millisecond)
+	epoch := time.Now().UnixNano() - s.Gateway.Now()
+	if known := s.epoch.Load(); time.Duration(epoch-known).Abs() < clockSet {
+		epoch = known
+	} else {
+		s.epoch.Store(epoch)
+	}
+	return time.Unix(0, epoch+at).UTC().Round(time.Millisecond)
 }

@@ -182,3 +182,18 @@ func TestEventsHead(t *testing.T) {
 		}
 	}
 }
+
+// A moment is the same time of day whenever it is asked for, or one event would be two
+// to who compares a list with a stream.
+func TestTimesStay(t *testing.T) {
+	r := newRig(t)
+	s, began := New(r.options), time.Now()
+	for at := range int64(200_000) {
+		r.clock.Store(int64(time.Since(began)))
+		first := s.wall(at * 50)
+		r.clock.Store(int64(time.Since(began)))
+		if again := s.wall(at * 50); !again.Equal(first) {
+			t.Fatalf("the moment %d is %v, and then %v", at*50, first, again)
+		}
+	}
+}

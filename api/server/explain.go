@@ -37,6 +37,7 @@ func (s *Server) routeExplain(routes huma.API) {
 		Summary:      "What would happen to a packet, and why",
 		Description:  "Nothing is sent, and no state changes. A drop is an answer, not an error.",
 		MaxBodyBytes: bodyLimit,
+		Middlewares:  wholeBody(routes, "packet"),
 		Errors: []int{
 			http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
 			http.StatusUnsupportedMediaType, http.StatusInternalServerError,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -38,9 +39,13 @@ func TestFlowShape(t *testing.T) {
 	}
 	flow := got.Flows[0]
 	checkCreated(t, flow["created"], 3200*time.Millisecond)
+	if id, _ := flow["id"].(string); !regexp.MustCompile("^[0-9a-f]{16}$").MatchString(id) {
+		t.Errorf("its id is %q", id)
+	}
 	delete(flow, "created")
+	delete(flow, "id") // it begins anywhere
 	want := map[string]any{
-		"id": "0000000100000000", "protocol": "tcp", "state": "ESTABLISHED", "direction": "outbound",
+		"protocol": "tcp", "state": "ESTABLISHED", "direction": "outbound",
 		"rule": "egress", "ruleType": "outboundRule", "frontend": "public",
 		"internal": "10.0.0.10:40000", "external": external, "remote": server,
 		"idleSeconds": 3.2, "expiresInSeconds": 236.8,

@@ -26,6 +26,9 @@ const (
 
 	// maxConnections bounds what others than this machine may take: some 10 MB.
 	maxConnections = 256
+
+	// maxPerSource is how many of those one source may have: the tabs of a few browsers.
+	maxPerSource = 32
 )
 
 // ListenOptions are for listeners that are neither unix sockets nor loopback.
@@ -95,7 +98,7 @@ func listenRemote(at *net.TCPAddr, o *ListenOptions) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l = netutil.LimitListener(l, maxConnections)
+	l = newPerSource(netutil.LimitListener(l, maxConnections))
 	if c != nil {
 		l = tls.NewListener(l, c.config())
 	}

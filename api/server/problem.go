@@ -2,7 +2,10 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"tidegate/api"
 )
@@ -16,6 +19,44 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 
 func denyCrossOrigin(w http.ResponseWriter, _ *http.Request) {
 	writeProblem(w, http.StatusForbidden, "api: the request comes from a web page of another origin")
+}
+
+// ownPages refuses what a browser says a page of another origin asks, whatever the
+// method: that page sees no answer, but could take all places of streams and captures.
+// A link to the dashboard works.
+func ownPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site") // https://www.w3.org/TR/fetch-metadata/
+		if (site == "cross-site" || site == "same-site") && !public(r) {
+			denyCrossOrigin(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxDetails bounds the errors of one answer: a body of 1 MiB can have some hundred
+// thousand.
+const maxDetails = 100
+
+// brief bounds the answer to a body with many errors (huma.Transformer). A value that
+// has parts is left out: each of the errors of its parts comes with the whole of it.
+func brief(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	if more := len(m.Errors) - maxDetails; more > 0 {
+		m.Errors = m.Errors[:maxDetails]
+		m.Detail += fmt.Sprintf("; %d more errors are not listed", more)
+	}
+	for _, e := range m.Errors {
+		switch e.Value.(type) {
+		case map[string]any, []any:
+			e.Value = nil
+		}
+	}
+	return m, nil
 }
 
 // problemMux is a ServeMux whose own refusals, 404 and 405, are problems.

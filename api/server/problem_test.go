@@ -50,6 +50,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/explain", 405, "/v1/explain takes POST, not GET"},
 		{"GET", "/v1/nothing", 404, "nothing is at /v1/nothing; see /openapi.json"},
 		{"GET", "/nothing", 404, "nothing is at /nothing"},
+		{"GET", "/openapi.yaml", 404, "nothing is at /openapi.yaml"},
+		{"GET", "/openapi-3.0.json", 404, "nothing is at /openapi-3.0.json"},
 		{"GET", "/v1/flows?id=1", 400, `filter id: "1" is no flow's: it is 16 hexadecimal digits`},
 		{"GET", "/v1/ports?held=no", 400, `parameter held: "no" is not true or false`},
 		{"GET", "/v1/events?type=flow", 400, `parameter type: "flow" is not one of flow.created, flow.closed,`},
@@ -84,6 +86,34 @@ func TestCrossOrigin(t *testing.T) {
 	a := r.request("DELETE", "/v1/flows?rule=egress", "Sec-Fetch-Site", "cross-site")
 	if problem(t, a); a.status != 403 || r.flows().Total != 1 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// What its browser says another site asks gets no answer of the gateway's, whatever the
+// method; a link to the dashboard works.
+func TestOtherPages(t *testing.T) {
+	r := newRig(t)
+	for _, target := range []string{
+		"GET /v1/status", "HEAD /v1/status", "OPTIONS /v1/status", "GET /v1/events", "GET /v1/capture?packets=1&seconds=1", "POST /v1/explain",
+		"GET /v1/nothing", "GET /metrics", "GET /openapi.json",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		for _, site := range []string{"cross-site", "same-site"} {
+			a := r.request(method, path, "Sec-Fetch-Site", site, "Sec-Fetch-Mode", "no-cors")
+			if a.status != 403 || method != http.MethodHead && problem(t, a).Detail != "api: the request comes from a web page of another origin" {
+				t.Errorf("%s, %s: %+v", target, site, a)
+			}
+		}
+	}
+	for _, target := range []string{"/", "/ui/main.js", "/healthz"} {
+		if a := r.request("GET", target, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"); a.status != 200 {
+			t.Errorf("%s: %+v", target, a)
+		}
+	}
+	for _, site := range []string{"same-origin", "none"} {
+		if a := r.request("GET", "/v1/status", "Sec-Fetch-Site", site); a.status != 200 {
+			t.Errorf("%s: %+v", site, a)
+		}
 	}
 }
 

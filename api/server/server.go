@@ -62,6 +62,7 @@ type Server struct {
 	captures atomic.Int32  // how many run
 	changing sync.Mutex    // the configuration
 	idleAges idleAges
+	epoch    atomic.Int64 // of the gateway's clock, in nanoseconds since 1970; see wall
 }
 
 // Limits for clients, all of which are near and ask for little.
@@ -69,11 +70,12 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 30 * time.Second // a page of 10,000 flows to a slow terminal
-	idleTimeout   = 2 * time.Minute  // a scrape a minute keeps its connection
+	nearIdle      = 2 * time.Minute  // a scrape a minute keeps its connection
+	farIdle       = 15 * time.Second // the dashboard keeps its own; those who are far have few, see perSource
 	maxHeader     = 16 << 10         // bytes
 	maxBody       = 1 << 20          // bytes
 	bodyLimit     = maxBody + 1      // where reading stops: one that long is too long
-	grace         = 5 * time.Second  // for requests in flight when the server stops
+	grace         = time.Second      // for requests in flight when the server stops, and for who has connected and said nothing
 )
 
 // New makes a Server; Serve it on the listeners that Listen opens.
@@ -81,8 +83,9 @@ func New(o Options) *Server {
 	s := &Server{Options: o, streams: make(chan struct{}, maxStreams)}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Tidegate", o.Version)
-	config.DocsPath, config.SchemasPath = "", "" // only /openapi.json
-	config.CreateHooks = nil                     // no $schema in answers
+	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "" // only specification's
+	config.CreateHooks = nil                                             // no $schema in answers
+	config.Transformers = []huma.Transformer{brief}
 	routes := humago.New(mux, config)
 	s.routeHealth(mux)
 	s.routeStatus(routes)
@@ -99,6 +102,7 @@ func New(o Options) *Server {
 	mux.Handle("GET /{$}", dashboard)
 	mux.Handle("GET /ui/", dashboard)
 	document(routes.OpenAPI())
+	mux.Handle("GET /openapi.json", specification(routes.OpenAPI()))
 	s.handler = s.guarded(problemMux{mux})
 	return s
 }
@@ -107,7 +111,7 @@ func New(o Options) *Server {
 func (s *Server) guarded(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection() // no web page may end flows through its visitor
 	sameOrigin.SetDenyHandler(http.HandlerFunc(denyCrossOrigin))
-	return http.MaxBytesHandler(ownName(&access{tokens: s.Tokens, next: sameOrigin.Handler(next)}), bodyLimit)
+	return http.MaxBytesHandler(ownName(&access{tokens: s.Tokens, next: ownPages(sameOrigin.Handler(next))}), bodyLimit)
 }
 
 // ServeHTTP answers one request.
@@ -116,30 +120,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // Serve answers on all listeners until ctx is done or one fails, lets requests
 // in flight finish, and closes the listeners, which removes unix sockets.
 func (s *Server) Serve(ctx context.Context, listeners []net.Listener) error {
-	server := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	server.BaseContext = func(l net.Listener) context.Context { return withListener(ctx, l) } // what goes on and on ends with ctx
 	for _, l := range listeners {
+		server := s.httpServer(ctx, l)
 		group.Go(func() error {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("api: serve %v: %w", l.Addr(), err)
 			}
 			return nil
 		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return stop(server)
+		})
 	}
-	group.Go(func() error {
-		<-ctx.Done()
-		return stop(server)
-	})
 	return group.Wait()
+}
+
+// httpServer is for one listener: who is far may be idle for less long.
+func (s *Server) httpServer(ctx context.Context, l net.Listener) *http.Server {
+	idle := farIdle
+	if near(l.Addr()) {
+		idle = nearIdle
+	}
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idle,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(l net.Listener) context.Context { return withListener(ctx, l) }, // what goes on and on ends with ctx
+	}
 }
 
 func stop(server *http.Server) error {

@@ -173,6 +173,7 @@ func TestStreamEndsWithServer(t *testing.T) {
 type pipes struct {
 	conns chan net.Conn
 	close func() // once
+	addr  net.Addr
 }
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -188,7 +189,7 @@ func (p pipes) Close() error {
 	return nil
 }
 
-func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+func (p pipes) Addr() net.Addr { return p.addr }
 
 const askStream = "GET /v1/events?after=99 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"
 
@@ -196,6 +197,13 @@ const askStream = "GET /v1/events?after=99 HTTP/1.1\r\nHost: x\r\nAccept: text/e
 // something has been asked. Time is not real.
 func still(t *testing.T, request string, test func(t *testing.T, g *gateway.Gateway, client net.Conn)) {
 	t.Helper()
+	stillAt(t, &net.UnixAddr{Name: "pipe", Net: "unix"}, request, test)
+}
+
+// stillAt is a still Server that listens at an address.
+func stillAt(t *testing.T, at net.Addr, request string, test func(t *testing.T, g *gateway.Gateway, client net.Conn)) {
+	t.Helper()
+	tokens := testTokens(t)
 	synctest.Test(t, func(t *testing.T) {
 		o, start := testOptions(t), time.Now()
 		o.Now = func() int64 { return int64(time.Hour + time.Since(start)) }
@@ -206,10 +214,10 @@ func still(t *testing.T, request string, test func(t *testing.T, g *gateway.Gate
 		}
 		defer g.Close()
 		conns := make(chan net.Conn)
-		listener := pipes{conns, sync.OnceFunc(func() { close(conns) })}
+		listener := pipes{conns, sync.OnceFunc(func() { close(conns) }), at}
 		ctx, cancel := context.WithCancel(t.Context())
 		served := make(chan error, 1)
-		s := New(Options{Gateway: g, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(), Log: o.Log})
+		s := New(Options{Gateway: g, Ready: func() error { return nil }, Metrics: http.NotFoundHandler(), Log: o.Log, Tokens: tokens})
 		go func() { served <- s.Serve(ctx, []net.Listener{listener}) }()
 		client, conn := net.Pipe()
 		listener.conns <- conn
@@ -270,6 +278,9 @@ func TestSlowRequest(t *testing.T) {
 		"PUT /v1/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{": {"HTTP/1.1 408 ", readTimeout},
 		"PUT /v1/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": {
 			"HTTP/1.1 400 ", 0},
+		"POST /v1/explain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": {
+			"HTTP/1.1 400 ", 0},
+		"POST /v1/explain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{": {"HTTP/1.1 408 ", readTimeout},
 	} {
 		still(t, request, func(t *testing.T, _ *gateway.Gateway, client net.Conn) {
 			start := time.Now()

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -10,15 +11,16 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // right is what a token lets its bearer do.
 type right uint8
 
 const (
-	nothing right = iota
-	readOnly
+	readOnly right = iota
 	readWrite
 )
 
@@ -32,14 +34,17 @@ const (
 
 // Tokens are the bearer tokens of a file. They are safe for concurrent use.
 type Tokens struct {
-	path  string
-	known atomic.Pointer[[]token]
+	path      string
+	reloading sync.Mutex
+	known     atomic.Pointer[[]token]
 }
 
 // token is kept as its hash: comparing takes equally long whatever is alike.
 type token struct {
 	hash  [sha256.Size]byte
 	right right
+	gone  context.Context // done when the file has it no more, or with another right
+	end   func()          // of gone
 }
 
 // LoadTokens reads a file with a line "read-only TOKEN" or "read-write TOKEN" for each
@@ -54,8 +59,12 @@ func LoadTokens(path string) (*Tokens, error) {
 	return t, nil
 }
 
-// Reload reads the file again. If it can't, the tokens from before stay.
+// Reload reads the file again. If it can't, the tokens from before stay. Streams and
+// captures that were opened with a token that is not there any more, or has another
+// right now, end.
 func (t *Tokens) Reload() error {
+	t.reloading.Lock()
+	defer t.reloading.Unlock()
 	text, err := readTokenFile(t.path)
 	if err != nil {
 		return fmt.Errorf("api: token file %s: %w", t.path, err)
@@ -64,12 +73,34 @@ func (t *Tokens) Reload() error {
 	if err != nil {
 		return fmt.Errorf("api: token file %s: %w", t.path, err)
 	}
-	t.known.Store(&tokens)
+	t.replace(tokens)
 	return nil
 }
 
+// replace puts other tokens in force. Those that stay go on as they are.
+func (t *Tokens) replace(tokens []token) {
+	var before []token
+	if known := t.known.Load(); known != nil {
+		before = *known
+	}
+	for i := range tokens {
+		one := &tokens[i]
+		if same := lookUp(before, one.hash); same != nil && same.right == one.right {
+			*one = *same
+		} else {
+			one.gone, one.end = context.WithCancel(context.Background())
+		}
+	}
+	t.known.Store(&tokens)
+	for i := range before {
+		if now := lookUp(tokens, before[i].hash); now == nil || now.right != before[i].right {
+			before[i].end()
+		}
+	}
+}
+
 func readTokenFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not to wait for a pipe's other end
 	if err != nil {
 		return nil, errors.Unwrap(err) // the path is said already
 	}
@@ -100,7 +131,7 @@ func parseTokens(text []byte) ([]token, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		if _, known := lookUp(all, one.hash); known {
+		if lookUp(all, one.hash) != nil {
 			return nil, fmt.Errorf("line %d: the token is there already; remove one of them", n)
 		}
 		all = append(all, one)
@@ -124,24 +155,23 @@ func parseToken(words []string) (token, error) {
 	case strings.ContainsFunc(words[1], func(r rune) bool { return r <= ' ' || r > '~' }):
 		return token{}, errors.New("the token has characters that are not printable ASCII; make one with openssl rand -hex 32")
 	}
-	return token{sha256.Sum256([]byte(words[1])), what}, nil
+	return token{hash: sha256.Sum256([]byte(words[1])), right: what}, nil
 }
 
-// right is what a token allows: nothing, if it is none of the file.
-func (t *Tokens) right(text string) right {
+// find returns a token of the file, nil if it is none.
+func (t *Tokens) find(text string) *token {
 	if t == nil {
-		return nothing
+		return nil
 	}
-	what, _ := lookUp(*t.known.Load(), sha256.Sum256([]byte(text)))
-	return what
+	return lookUp(*t.known.Load(), sha256.Sum256([]byte(text)))
 }
 
 // lookUp compares with every token, each in constant time.
-func lookUp(tokens []token, hash [sha256.Size]byte) (what right, ok bool) {
+func lookUp(tokens []token, hash [sha256.Size]byte) (found *token) {
 	for i := range tokens {
 		if subtle.ConstantTimeCompare(tokens[i].hash[:], hash[:]) == 1 {
-			what, ok = tokens[i].right, true
+			found = &tokens[i]
 		}
 	}
-	return what, ok
+	return found
 }

@@ -1,10 +1,16 @@
 package server
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -39,14 +45,17 @@ func testTokens(t *testing.T) *Tokens {
 
 func TestTokens(t *testing.T) {
 	tokens := testTokens(t)
-	for text, want := range map[string]right{
-		viewToken: readOnly, fullToken: readWrite, "": nothing, viewToken + "0": nothing, viewToken[1:]: nothing, "read-only": nothing,
-	} {
-		if got := tokens.right(text); got != want {
-			t.Errorf("%q: %v, want %v", text, got, want)
+	for text, want := range map[string]right{viewToken: readOnly, fullToken: readWrite} {
+		if got := tokens.find(text); got == nil || got.right != want {
+			t.Errorf("%q: %+v, want %v", text, got, want)
 		}
 	}
-	if (*Tokens)(nil).right(viewToken) != nothing {
+	for _, text := range []string{"", viewToken + "0", viewToken[1:], "read-only"} {
+		if got := tokens.find(text); got != nil {
+			t.Errorf("%q is a token: %+v", text, got)
+		}
+	}
+	if (*Tokens)(nil).find(viewToken) != nil {
 		t.Error("no tokens allow something")
 	}
 }
@@ -93,15 +102,98 @@ func TestTokenFiles(t *testing.T) {
 	}
 }
 
+// A pipe that nobody writes to is no file to wait for.
+func TestTokenPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := LoadTokens(path)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || !strings.HasSuffix(err.Error(), ": it is no regular file") {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits for a writer")
+	}
+}
+
+// Whatever a token has opened ends with it, or with its right; others go on.
+func TestRevokedTokens(t *testing.T) {
+	tokens := testTokens(t)
+	_, address := remoteFor(t, tokens)
+	const stays = "0000000000000000"
+	reload := func(lines ...string) {
+		t.Helper()
+		writeTokens(t, tokens.path, strings.Join(append(lines, "read-only "+stays), "\n"), 0o640)
+		if err := tokens.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload("read-only "+viewToken, "read-write "+fullToken)
+	other := opened(t, address, "/v1/events", stays)
+	events, packets := opened(t, address, "/v1/events", viewToken), opened(t, address, "/v1/capture", fullToken)
+	reload("read-write " + fullToken)
+	ended(t, events)
+	goesOn(t, packets)
+	reload("read-only " + fullToken)
+	ended(t, packets)
+	goesOn(t, other)
+}
+
+// opened opens a stream or a capture, and returns what tells of its end.
+func opened(t *testing.T, address, path, token string) <-chan error {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: gw\r\nAccept: text/event-stream, application/x-pcapng\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %+v", err, resp)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, resp.Body)
+		done <- err
+	}()
+	return done
+}
+
+func ended(t *testing.T, done <-chan error) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("it goes on without its token")
+	}
+}
+
+func goesOn(t *testing.T, done <-chan error) {
+	t.Helper()
+	select {
+	case err := <-done:
+		t.Errorf("it has ended: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
 // A file that has become bad leaves the tokens as they were.
 func TestReloadTokens(t *testing.T) {
 	tokens := testTokens(t)
 	writeTokens(t, tokens.path, "read-only x", 0o640)
-	if err := tokens.Reload(); err == nil || tokens.right(fullToken) != readWrite {
+	if err := tokens.Reload(); err == nil || tokens.find(fullToken).right != readWrite {
 		t.Error(err)
 	}
 	writeTokens(t, tokens.path, "read-only "+fullToken, 0o640)
-	if err := tokens.Reload(); err != nil || tokens.right(fullToken) != readOnly || tokens.right(viewToken) != nothing {
+	if err := tokens.Reload(); err != nil || tokens.find(fullToken).right != readOnly || tokens.find(viewToken) != nil {
 		t.Error(err)
 	}
 }

@@ -134,7 +134,7 @@ func openPacketPath(c *config.Config, p *plan, log *slog.Logger) (_ *datapath, e
 	d.answer(nil, c)
 	d.changed = table.Changed()
 	d.source = func() netip.Addr { return own(table.Snapshot().Link(nexthop.Inside).Address) }
-	if d.guard, err = nexthop.InstallGuard(p.guard(c, every)); err != nil {
+	if d.guard, err = nexthop.InstallGuard(guard(c, p.needs(c))); err != nil {
 		return nil, err
 	}
 	d.run = []func(context.Context) error{table.Run, func(ctx context.Context) error { return d.guard.Watch(ctx, log) }}

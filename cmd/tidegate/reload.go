@@ -56,6 +56,7 @@ func (s *service) watch(ctx context.Context, changed chan<- struct{}) {
 type inForce struct {
 	config *config.Config
 	plan   *plan
+	needs  []need // of the plan, and what flows may need yet of those before
 	source string // a file, or apiSource
 	loaded time.Time
 }
@@ -81,50 +82,71 @@ func (s *service) change(ctx context.Context, c *config.Config, source string, e
 	return nil
 }
 
-// replace changes what runs, step by step; those that can fail come first, and what
+// replace changes what runs, step by step. Those that can fail come first, and what
 // they have changed does no harm to the configuration before.
 func (s *service) replace(ctx context.Context, c *config.Config, source string) error {
 	was := s.now()
-	if fixed := config.Fixed(was.config, c); len(fixed) > 0 {
-		return fixedError{fixed}
-	}
-	next := newPlan(c, was.plan)
-	if len(next.rules) > maxRules {
-		return errors.New("this gateway has had 65,536 rules since it started; restart it")
-	}
-	if err := s.path.accepts(c); err != nil {
-		return err
-	}
-	if _, err := s.gateway.Prepare(next.change()); err != nil {
+	next, err := s.planned(c, was)
+	if err != nil {
 		return err
 	}
 	if err := s.reloadTokens(); err != nil {
 		return err
 	}
-	if s.path.guard != nil {
-		if err := s.path.guard.Update(guardBoth(&inForce{config: c, plan: next}, was)); err != nil {
-			return err
-		}
+	now := &inForce{config: c, plan: next, needs: next.needsStill(c, was.needs), source: source}
+	if err := s.guard(c, append(now.needs, was.needs...)); err != nil {
+		return err
 	}
-	return s.adopt(ctx, c, next, was.plan, source)
-}
-
-// adopt has whoever is new probed first, so that new flows find backends at once.
-func (s *service) adopt(ctx context.Context, c *config.Config, next, was *plan, source string) error {
-	if err := s.checks.ask(ctx, next, was); err != nil {
+	if err := s.checks.ask(ctx, next, was.plan); err != nil { // whoever is new is known when new flows come
 		return err
 	}
 	prepared, err := s.gateway.Prepare(next.change())
 	if err != nil {
 		return err // can't be: it was possible a moment ago
 	}
-	if err := s.gateway.Adopt(prepared); err != nil {
-		s.log.Error("resets could not be sent", "error", err)
+	s.adopt(prepared, now)
+	return nil
+}
+
+// planned says how a configuration would be carried out, if it can be.
+func (s *service) planned(c *config.Config, was *inForce) (*plan, error) {
+	if fixed := config.Fixed(was.config, c); len(fixed) > 0 {
+		return nil, fixedError{fixed}
 	}
-	s.path.answer(s.now().config, c)
-	s.level.Set(levelOf(c.Log))
-	s.inForce.Store(&inForce{config: c, plan: next, source: source, loaded: time.Now()})
-	return s.checks.replace(next)
+	next := newPlan(c, was.plan)
+	if len(next.rules) > maxRules {
+		return nil, errors.New("this gateway has had 65,536 rules since it started; restart it")
+	}
+	if err := s.path.accepts(c); err != nil {
+		return nil, err
+	}
+	_, err := s.gateway.Prepare(next.change())
+	return next, err
+}
+
+// guard has the host keep its hands off all that is needed.
+func (s *service) guard(c *config.Config, needs []need) error {
+	if s.path.guard == nil {
+		return nil
+	}
+	return s.path.guard.Update(guard(c, needs))
+}
+
+// adopt puts a configuration in force. What fails now is said and doesn't undo it.
+func (s *service) adopt(p *gateway.Prepared, now *inForce) {
+	was := s.now()
+	now.loaded = time.Now()
+	complain := func(what string, err error) {
+		if err != nil {
+			s.log.Error(what, "error", err)
+		}
+	}
+	complain("resets could not be sent", s.gateway.Adopt(p))
+	s.inForce.Store(now)
+	s.path.answer(was.config, now.config)
+	s.level.Set(levelOf(now.config.Log))
+	complain("the host guard keeps more than it has to", s.guard(now.config, now.needs))
+	complain("probes go on that nobody needs", s.checks.replace(now.plan))
 }
 
 func (p *plan) change() gateway.Change {
@@ -152,14 +174,7 @@ func (s *service) checkConfig(format string, body []byte) error {
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	was := s.now()
-	if fixed := config.Fixed(was.config, c); len(fixed) > 0 {
-		return asProblem(fixedError{fixed})
-	}
-	if err := s.path.accepts(c); err != nil {
-		return asProblem(err)
-	}
-	_, err = s.gateway.Prepare(newPlan(c, was.plan).change())
+	_, err = s.planned(c, s.now())
 	return asProblem(err)
 }
 

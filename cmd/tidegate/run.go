@@ -89,7 +89,7 @@ func run(ctx context.Context, file string, c *config.Config) (err error) {
 // open makes everything that packets need, and what looks at them.
 func (s *service) open(c *config.Config) (err error) {
 	p := newPlan(c, nil)
-	s.inForce.Store(&inForce{config: c, plan: p, source: s.file, loaded: s.started})
+	s.inForce.Store(&inForce{config: c, plan: p, needs: p.needs(c), source: s.file, loaded: s.started})
 	if s.path, err = openDatapath(c, p, s.log); err != nil {
 		return err
 	}

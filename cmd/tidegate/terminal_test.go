@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"tidegate/api"
@@ -42,6 +43,7 @@ type seen struct {
 	*testing.T
 	*os.File // the terminal's other end
 	cmd      *exec.Cmd
+	before   unix.Termios // as it was before the program
 	mu       sync.Mutex
 	text     bytes.Buffer
 	drained  chan struct{}
@@ -69,6 +71,7 @@ func onTerminal(t *testing.T, width, height uint16, cmd *exec.Cmd) *seen {
 	defer slave.Close()
 	s := &seen{T: t, File: master, cmd: cmd, drained: make(chan struct{})}
 	s.resize(width, height)
+	s.before = s.settings()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -84,6 +87,16 @@ func (s *seen) resize(width, height uint16) {
 	if err := unix.IoctlSetWinsize(int(s.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: width, Row: height}); err != nil {
 		s.Fatal(err)
 	}
+}
+
+// settings are the terminal's: echo, lines, signals of keys.
+func (s *seen) settings() unix.Termios {
+	s.Helper()
+	settings, err := unix.IoctlGetTermios(int(s.Fd()), unix.TCGETS)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return *settings
 }
 
 func (s *seen) drain() {
@@ -134,6 +147,20 @@ func (s *seen) press(keys string) {
 	}
 }
 
+// givenBack waits for the end of a program that had the whole screen, and checks that the
+// terminal is as it was.
+func (s *seen) givenBack() {
+	s.Helper()
+	s.await(ansi.ResetModeAltScreenSaveCursor)
+	s.await(ansi.ShowCursor)
+	if status := s.end(); status != exitFine {
+		s.Errorf("status %d: %q", status, s)
+	}
+	if diff := cmp.Diff(s.before, s.settings()); diff != "" {
+		s.Errorf("the terminal's settings: %s", diff)
+	}
+}
+
 // end waits for the program's end and returns its exit status.
 func (s *seen) end() int {
 	s.Helper()
@@ -156,7 +183,7 @@ func busyGateway(t *testing.T) *answers {
 func TestTopOnATerminal(t *testing.T) {
 	a := busyGateway(t)
 	s := onTerminal(t, 80, 24, program("top", "--api", a.URL))
-	s.await(ansi.SetAltScreenSaveCursorMode)
+	s.await(ansi.SetModeAltScreenSaveCursor)
 	s.await("41 of 1000")
 	s.press("2")
 	s.await("these by packets")
@@ -170,22 +197,39 @@ func TestTopOnATerminal(t *testing.T) {
 	s.await("away; trying again")
 	s.await("is tidegate running?")
 	s.press("q")
-	s.await(ansi.ShowCursor + ansi.ResetAltScreenSaveCursorMode)
-	if status := s.end(); status != exitFine {
-		t.Errorf("status %d: %q", status, s)
+	s.givenBack()
+}
+
+func TestTopGivesTheTerminalBack(t *testing.T) {
+	for name, stop := range map[string]func(*seen) error{
+		"q": func(s *seen) error { s.press("q"); return nil }, "Ctrl-C": func(s *seen) error { s.press("\x03"); return nil },
+		"SIGTERM": func(s *seen) error { return s.cmd.Process.Signal(syscall.SIGTERM) }, "SIGHUP": func(s *seen) error { return s.cmd.Process.Signal(syscall.SIGHUP) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := onTerminal(t, 80, 24, program("top", "--api", "http://127.0.0.1:1"))
+			s.await("away; trying again")
+			if err := stop(s); err != nil {
+				t.Fatal(err)
+			}
+			s.givenBack()
+		})
 	}
 }
 
-func TestTopTerminated(t *testing.T) {
-	s := onTerminal(t, 80, 24, program("top", "--api", "http://127.0.0.1:1"))
-	s.await("away; trying again")
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+func TestTopOnATerminalWithoutSizeOrColours(t *testing.T) {
+	cmd := program("top", "--api", busyGateway(t).URL)
+	cmd.Env = append(cmd.Env, "NO_COLOR=1")
+	s := onTerminal(t, 0, 0, cmd)
+	s.await(ansi.SetModeAltScreenSaveCursor)
+	s.press("2")
+	s.await("these by packets")
+	s.press("/")
+	s.await("Esc: leave") // the last line of 24
+	if text := s.String(); strings.Contains(text, "\x1b[1m") || strings.Contains(text, "\x1b[3") {
+		t.Errorf("there are colours: %q", text)
 	}
-	s.await(ansi.ShowCursor + ansi.ResetAltScreenSaveCursorMode)
-	if status := s.end(); status != exitFine {
-		t.Errorf("status %d", status)
-	}
+	s.press("\x03")
+	s.givenBack()
 }
 
 // No verb asks the terminal anything, and colours are only where they are wanted.

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 
 	"tidegate/api"
@@ -44,15 +49,28 @@ func runTop(cmd *cobra.Command, c *api.Client, filter api.Filter) error {
 	case !ok || !isTerminal(in):
 		return usageError{errors.New("top: standard input is no terminal, and there is nobody to press q; run it without a pipe")}
 	}
-	ctx, cancel := context.WithCancel(cmd.Context())
-	defer cancel()
-	m := newTopModel(filter, paletteFor(cmd.OutOrStdout()))
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+	defer stop()
+	out := cmd.OutOrStdout()
+	m := newTopModel(filter, paletteFor(out))
 	m.poller = &poller{ctx: ctx, client: c}
-	s := &screen{in: in, out: cmd.OutOrStdout()}
-	if err := s.run(ctx, m); err != nil {
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(out), tea.WithFilter(sizeFor(out)),
+		tea.WithColorProfile(colorprofile.ANSI)).Run() // of which the palette uses what the user wants
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("top: %w", err)
 	}
 	return nil
+}
+
+// sizeFor gives a size to a terminal that does not know its own, such as a serial line.
+func sizeFor(out io.Writer) func(tea.Model, tea.Msg) tea.Msg {
+	return func(_ tea.Model, msg tea.Msg) tea.Msg {
+		if _, ok := msg.(tea.WindowSizeMsg); ok {
+			width, height := sizeOf(out)
+			return tea.WindowSizeMsg{Width: width, Height: height}
+		}
+		return msg
+	}
 }
 
 // poller asks the gateway, outside Update, which does not wait.
@@ -94,11 +112,11 @@ func quiet() (types []string) {
 }
 
 // look asks for everything.
-func (p *poller) look(filter api.Filter) action {
+func (p *poller) look(filter api.Filter) tea.Cmd {
 	if p == nil {
 		return nil
 	}
-	return func() message {
+	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(p.ctx, pollLimit)
 		defer cancel()
 		g := glance{at: time.Now(), filter: filter}
@@ -134,12 +152,12 @@ type killed struct {
 	err   error
 }
 
-func (p *poller) kill(f *api.Flow) action {
+func (p *poller) kill(f *api.Flow) tea.Cmd {
 	if p == nil {
 		return nil
 	}
 	id, name := f.ID, flowName(f)
-	return func() message {
+	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(p.ctx, pollLimit)
 		defer cancel()
 		n, err := p.client.DeleteFlows(ctx, api.Filter{ID: id})
@@ -154,7 +172,6 @@ func flowName(f *api.Flow) string {
 // tick asks to look again.
 type tick struct{}
 
-func wait() message {
-	time.Sleep(pollEvery)
-	return tick{}
+func wait() tea.Cmd {
+	return tea.Tick(pollEvery, func(time.Time) tea.Msg { return tick{} })
 }

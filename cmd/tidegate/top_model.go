@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	tea "charm.land/bubbletea/v2"
+
 	"tidegate/api"
 )
 
@@ -67,21 +69,23 @@ func newTopModel(filter api.Filter, paint palette) *topModel {
 }
 
 // Init looks for the first time.
-func (m *topModel) Init() action { return m.poller.look(m.filter) }
+func (m *topModel) Init() tea.Cmd { return m.poller.look(m.filter) }
 
 // Update takes a key, an answer of the gateway or a new size in.
-func (m *topModel) Update(msg message) action {
+func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) { return m, m.update(msg) }
+
+func (m *topModel) update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
-	case resized:
-		m.width, m.height = max(1, msg.width), max(1, msg.height)
+	case tea.WindowSizeMsg:
+		m.width, m.height = max(1, msg.Width), max(1, msg.Height)
 	case tick:
 		if m.paused {
-			return wait
+			return wait()
 		}
 		return m.poller.look(m.filter)
 	case glance:
 		m.take(msg)
-		return wait
+		return wait()
 	case killed:
 		m.note = msg.flow + ": ended"
 		if msg.err != nil {
@@ -89,8 +93,10 @@ func (m *topModel) Update(msg message) action {
 		} else if msg.count == 0 {
 			m.note = msg.flow + ": had ended already"
 		}
-	case key:
+	case tea.KeyPressMsg:
 		return m.key(msg)
+	case tea.PasteMsg:
+		m.paste(msg.Content)
 	}
 	return nil
 }
@@ -150,12 +156,14 @@ func (m *topModel) move(by int) {
 	}
 }
 
-func (m *topModel) key(k key) action {
+func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
+	k := msg.String()
 	switch {
 	case k == "ctrl+c":
-		return quitting
+		return tea.Quit
 	case m.typing:
-		return m.typeKey(k)
+		m.typeKey(msg)
+		return nil
 	case m.doomed != nil:
 		return m.confirmKey(k)
 	case m.help:
@@ -169,11 +177,11 @@ func (m *topModel) key(k key) action {
 }
 
 // command does what a key stands for.
-func (m *topModel) command(k key) action {
+func (m *topModel) command(k string) tea.Cmd {
 	page := max(1, m.bodyHeight()-2)
 	switch k {
 	case "q":
-		return quitting
+		return tea.Quit
 	case "?":
 		m.help = true
 	case "/":
@@ -185,7 +193,7 @@ func (m *topModel) command(k key) action {
 		m.sort()
 	case "k", "delete":
 		m.doom()
-	case "p", " ":
+	case "p", "space":
 		m.paused = !m.paused
 	case "tab", "right":
 		m.show((m.pane + 1) % panes)
@@ -225,7 +233,7 @@ func (m *topModel) doom() {
 	m.doomed = &f
 }
 
-func (m *topModel) confirmKey(k key) action {
+func (m *topModel) confirmKey(k string) tea.Cmd {
 	f := m.doomed
 	m.doomed = nil
 	if k != "y" && k != "Y" {
@@ -237,22 +245,28 @@ func (m *topModel) confirmKey(k key) action {
 }
 
 // typeKey edits the filter.
-func (m *topModel) typeKey(k key) action {
-	switch text, types := k.typed(); {
-	case k == "esc":
+func (m *topModel) typeKey(msg tea.KeyPressMsg) {
+	switch msg.String() {
+	case "esc":
 		m.typing = false
-	case k == "enter":
+	case "enter":
 		m.apply()
-	case k == "backspace":
+	case "backspace":
 		if r := []rune(m.typed); len(r) > 0 {
 			m.typed = string(r[:len(r)-1])
 		}
-	case k == "ctrl+u":
+	case "ctrl+u":
 		m.typed = ""
-	case types:
-		m.typed += text
+	default:
+		m.typed += clean(msg.Text)
 	}
-	return nil
+}
+
+// paste adds to the filter. Where none is being typed, text is no command.
+func (m *topModel) paste(text string) {
+	if m.typing {
+		m.typed += clean(strings.Join(strings.Fields(text), " "))
+	}
 }
 
 // apply filters by what was typed, or complains about it.

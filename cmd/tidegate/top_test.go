@@ -7,11 +7,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
@@ -54,17 +54,28 @@ func glanceAt(seconds int) glance {
 	return g
 }
 
+// named are keys that type no character.
+var named = map[string]tea.KeyPressMsg{
+	"up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown}, "end": {Code: tea.KeyEnd}, "tab": {Code: tea.KeyTab}, "shift+tab": {Code: tea.KeyTab, Mod: tea.ModShift},
+	"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "backspace": {Code: tea.KeyBackspace}, "delete": {Code: tea.KeyDelete},
+	"ctrl+c": {Code: 'c', Mod: tea.ModCtrl}, "ctrl+u": {Code: 'u', Mod: tea.ModCtrl}, "alt+x": {Code: 'x', Mod: tea.ModAlt},
+}
+
 // press presses keys and returns what the last of them wants done.
-func press(m *topModel, keys ...key) (last action) {
+func press(m *topModel, keys ...string) (last tea.Cmd) {
 	for _, k := range keys {
-		last = m.Update(k)
+		msg, ok := named[k]
+		if !ok {
+			msg = tea.KeyPressMsg{Text: k}
+		}
+		_, last = m.Update(msg)
 	}
 	return last
 }
 
 func busyTop(width, height int) *topModel {
 	m := newTopModel(api.Filter{}, palette{})
-	m.Update(resized{width, height})
+	m.Update(tea.WindowSizeMsg{Width: width, Height: height})
 	m.Update(glanceAt(1))
 	m.Update(glanceAt(2))
 	return m
@@ -72,20 +83,20 @@ func busyTop(width, height int) *topModel {
 
 func TestTopGolden(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 40}} {
-		for name, keys := range map[string][]key{
+		for name, keys := range map[string][]string{
 			"overview": nil, "flows": {"2"}, "flows-bytes": {"2", "s", "down"}, "ports": {"3"}, "backends": {"4"}, "events": {"5"},
 			"help": {"?"}, "filter": {"/", "p", "r", "o"}, "kill": {"2", "down", "k"}, "paused": {"p"},
 		} {
 			m := busyTop(size[0], size[1])
 			press(m, keys...)
-			golden(t, fmt.Sprintf("%s-%dx%d", name, size[0], size[1]), m.View())
+			golden(t, fmt.Sprintf("%s-%dx%d", name, size[0], size[1]), m.screen())
 		}
 	}
 	m := newTopModel(api.Filter{}, palette{})
-	golden(t, "start-80x24", m.View())
+	golden(t, "start-80x24", m.screen())
 	m = busyTop(80, 24)
 	m.Update(glance{err: errors.New("api: connect unix:/run/tidegate/api.sock: connection refused; is tidegate running?")})
-	golden(t, "away-80x24", m.View())
+	golden(t, "away-80x24", m.screen())
 }
 
 // golden compares a screen with the one in testdata/top; -update writes those.
@@ -114,7 +125,7 @@ func TestTopFits(t *testing.T) {
 				m := busyTop(width, height)
 				m.show(p)
 				press(m, "end")
-				lines := strings.Split(m.View(), "\n")
+				lines := strings.Split(m.screen(), "\n")
 				if len(lines) != height {
 					t.Fatalf("%d×%d %s: %d lines", width, height, paneNames[p], len(lines))
 				}
@@ -139,45 +150,33 @@ func TestTopHarmless(t *testing.T) {
 	g.events[19].Type, g.events[19].Rule, g.events[19].Message = evil, evil, evil
 	g.flows.Flows[0].State, g.flows.Flows[0].Rule, g.flows.Flows[0].Protocol = evil, evil, evil
 	m := newTopModel(api.Filter{Rule: evil}, palette{colours: true})
-	m.Update(resized{200, 40})
+	m.Update(tea.WindowSizeMsg{Width: 200, Height: 40})
 	m.Update(glance{err: errors.New(evil)})
-	harmless(t, m.View())
+	harmless(t, m.screen())
 	g.filter = m.filter
 	m.Update(g)
 	for p := range panes {
 		m.show(p)
-		harmless(t, m.View())
+		harmless(t, m.screen())
 	}
 	m.Update(killed{evil, 0, errors.New(evil)})
-	harmless(t, m.View())
+	harmless(t, m.screen())
 	m.show(flowPane)
 	press(m, "k")
-	harmless(t, m.View())
-	press(m, "n", "/", key(evil))
-	harmless(t, m.View())
+	harmless(t, m.screen())
+	press(m, "n", "/", evil)
+	harmless(t, m.screen())
 }
 
 func TestTopQuits(t *testing.T) {
-	for _, keys := range [][]key{{"q"}, {"ctrl+c"}, {"?", "q"}, {"/", "q", "ctrl+c"}, {"2", "k", "ctrl+c"}} {
-		if a := press(busyTop(80, 24), keys...); a == nil || a() != quitting() {
+	for _, keys := range [][]string{{"q"}, {"ctrl+c"}, {"?", "q"}, {"/", "q", "ctrl+c"}, {"2", "k", "ctrl+c"}} {
+		if a := press(busyTop(80, 24), keys...); a == nil || a() != tea.Quit() {
 			t.Errorf("%s does not quit", keys)
 		}
 	}
-	for _, keys := range [][]key{{"esc"}, {"/", "q"}, {"2", "k", "q"}, {"?", "x"}} {
+	for _, keys := range [][]string{{"esc"}, {"/", "q"}, {"2", "k", "q"}, {"?", "x"}} {
 		if a := press(busyTop(80, 24), keys...); a != nil {
 			t.Errorf("%s does something", keys)
-		}
-	}
-}
-
-func TestKeys(t *testing.T) {
-	for sent, want := range map[string][]key{
-		"q": {"q"}, "ab": {"a", "b"}, "\x1b[A\x1b[B": {"up", "down"}, "\x1bOA": {"up"}, "\x1b": {"esc"}, "\x1b[5~": {"pgup"},
-		"\t\x1b[Z\r\x7f\x03\x15": {"tab", "shift+tab", "enter", "backspace", "ctrl+c", "ctrl+u"},
-		"\x1b[3~é€":              {"delete", "é", "€"}, "\x1b[1;5P\x1b]11;rgb:0/0/0\x07\x00": nil, "\x1b[": nil,
-	} {
-		if got := keysIn([]byte(sent)); !slices.Equal(got, want) {
-			t.Errorf("%q: %q, want %q", sent, got, want)
 		}
 	}
 }
@@ -219,11 +218,11 @@ func TestTopFilters(t *testing.T) {
 	m := busyTop(80, 24)
 	press(m, "/")
 	for _, r := range "colour=blue" {
-		press(m, key(r))
+		press(m, string(r))
 	}
 	press(m, "enter")
-	if !m.typing || !strings.Contains(m.View(), "colour=blue") || m.complain == "" {
-		t.Errorf("nonsense is taken:\n%s", m.View())
+	if !m.typing || !strings.Contains(m.screen(), "colour=blue") || m.complain == "" {
+		t.Errorf("nonsense is taken:\n%s", m.screen())
 	}
 	press(m, "ctrl+u", "p", "r", "o", "t", "o", "=", "u", "d", "p", "x", "backspace", "enter")
 	if m.typing || m.filter.Proto != "udp" || len(m.now.flows.Flows) != 0 {
@@ -233,17 +232,32 @@ func TestTopFilters(t *testing.T) {
 	if len(m.now.flows.Flows) != 0 {
 		t.Error("flows of the filter before are shown")
 	}
-	press(m, "/", "x", "esc")
-	if m.typing || m.filter.Proto != "udp" {
-		t.Error("Esc changes the filter")
+	press(m, "/", "x", "alt+x", "up", "esc")
+	if m.typing || m.typed != "proto=udpx" || m.filter.Proto != "udp" {
+		t.Errorf("Esc changes the filter: %s", m.typed)
 	}
+}
+
+// What is pasted is text for the filter, and never commands.
+func TestTopPastes(t *testing.T) {
+	m := busyTop(80, 24)
+	if _, cmd := m.Update(tea.PasteMsg{Content: "q"}); cmd != nil || m.pane != overview {
+		t.Error("a pasted q is a command")
+	}
+	press(m, "/")
+	m.Update(tea.PasteMsg{Content: "proto=udp\n remote=198.51.100.7\r\n"})
+	if m.typed != "proto=udp remote=198.51.100.7" {
+		t.Errorf("pasted: %q", m.typed)
+	}
+	m.Update(tea.PasteMsg{Content: "\x1b[2J"})
+	harmless(t, m.screen())
 }
 
 func TestTopKills(t *testing.T) {
 	m := busyTop(80, 24)
 	press(m, "2", "down", "k")
-	if m.doomed == nil || m.doomed.ID != topFlow(1).ID || !strings.Contains(m.View(), "End tcp 10.0.0.10:40001 – 198.51.100.7:443? y/n") {
-		t.Fatal(m.View())
+	if m.doomed == nil || m.doomed.ID != topFlow(1).ID || !strings.Contains(m.screen(), "End tcp 10.0.0.10:40001 – 198.51.100.7:443? y/n") {
+		t.Fatal(m.screen())
 	}
 	m.Update(glanceAt(3)) // rows move while the question stands
 	press(m, "n")
@@ -270,14 +284,14 @@ func TestTopPausesAndComesBack(t *testing.T) {
 	}
 	press(m, "p")
 	m.Update(glance{err: errors.New("refused")})
-	if m.lost == nil || m.now.at != glanceAt(2).at || !strings.Contains(m.View(), "away; trying again") {
-		t.Error(m.View())
+	if m.lost == nil || m.now.at != glanceAt(2).at || !strings.Contains(m.screen(), "away; trying again") {
+		t.Error(m.screen())
 	}
 	restarted := glanceAt(3)
 	restarted.status.Totals = api.Totals{}
 	m.Update(restarted)
-	if m.lost != nil || !strings.Contains(m.View(), "0/s created") {
-		t.Error(m.View())
+	if m.lost != nil || !strings.Contains(m.screen(), "0/s created") {
+		t.Error(m.screen())
 	}
 }
 

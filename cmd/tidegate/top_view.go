@@ -7,14 +7,20 @@ import (
 	"strings"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"tidegate/api"
 )
 
-// View draws the screen: head, panes' names, the pane's body, prompt. It has as many
-// lines as the terminal, none wider than it.
-func (m *topModel) View() string {
+// View has the whole terminal.
+func (m *topModel) View() tea.View {
+	return tea.View{Content: m.screen(), AltScreen: true}
+}
+
+// screen is head, panes' names, the pane's body, prompt. It has as many lines as the
+// terminal, none wider than it.
+func (m *topModel) screen() string {
 	lines := append(m.head(), m.paneBar(), "")
 	body := m.body(m.bodyHeight())
 	lines = append(lines, body...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -10,54 +11,83 @@ import (
 	"tidegate/packet"
 )
 
-// guard says what the host's own stack must keep its hands off: of frontends what
-// belongs to rules that stand.
-func (p *plan) guard(c *config.Config, stands func(rule uint16) bool) nexthop.GuardOptions {
-	o := nexthop.GuardOptions{Inside: c.Gateway.Inside.Name, Outside: c.Gateway.Outside.Name}
+// need is what a rule has of some frontend addresses, which the host's own stack must
+// keep its hands off.
+type need struct {
+	rule      uint16
+	addresses netip.Prefix
+	all       bool          // as of nexthop.Guarded
+	outbound  bool          // as of nexthop.Guarded
+	port      nexthop.Ports // the rule's own; the zero Ports is none
+}
+
+// needs returns what the rules of a plan need.
+func (p *plan) needs(c *config.Config) (all []need) {
 	for _, f := range c.FrontendIPConfigurations {
-		o.Frontends = append(o.Frontends, p.guarded(f, stands))
+		first := packet.AddrFrom(f.Prefix().Addr())
+		for _, r := range p.nat.Outbound {
+			if slices.Contains(r.Frontends, first) {
+				all = append(all, need{rule: r.Rule, addresses: f.Prefix(), outbound: true})
+			}
+		}
+		for _, r := range p.nat.Inbound {
+			if r.Frontend.Addr == first { // an inbound rule's frontend has one address
+				all = append(all, need{r.Rule, f.Prefix(), r.Frontend.Port == 0, f.Internal(), // its ports for hairpin flows are the same
+					nexthop.Ports{Protocol: r.Protocol, First: r.Frontend.Port, Last: r.Frontend.Port}})
+			}
+		}
 	}
 	for _, i := range p.nat.Instances {
-		if stands(i.Rule) {
-			o.Frontends = append(o.Frontends, nexthop.Guarded{Addresses: netip.PrefixFrom(i.Public.Netip(), 32), All: true})
+		all = append(all, need{rule: i.Rule, addresses: netip.PrefixFrom(i.Public.Netip(), 32), all: true})
+	}
+	return all
+}
+
+// guard says what the host's own stack must keep its hands off.
+func guard(c *config.Config, needs []need) nexthop.GuardOptions {
+	o := nexthop.GuardOptions{Inside: c.Gateway.Inside.Name, Outside: c.Gateway.Outside.Name}
+	index := make(map[netip.Prefix]int)
+	of := func(addresses netip.Prefix) *nexthop.Guarded {
+		i, there := index[addresses]
+		if !there {
+			i = len(o.Frontends)
+			index[addresses] = i
+			o.Frontends = append(o.Frontends, nexthop.Guarded{Addresses: addresses})
+		}
+		return &o.Frontends[i]
+	}
+	for _, f := range c.FrontendIPConfigurations {
+		of(f.Prefix())
+	}
+	for _, n := range needs {
+		g := of(n.addresses)
+		g.All, g.Outbound = g.All || n.all, g.Outbound || n.outbound
+		if n.port != (nexthop.Ports{}) {
+			g.Inbound = append(g.Inbound, n.port,
+				nexthop.Ports{Protocol: packet.TCP, First: nat.FirstHairpinPort, Last: nat.LastHairpinPort},
+				nexthop.Ports{Protocol: packet.UDP, First: nat.FirstHairpinPort, Last: nat.LastHairpinPort})
 		}
 	}
 	return o
 }
 
-func every(uint16) bool { return true }
-
-func (p *plan) guarded(f config.FrontendIPConfiguration, stands func(rule uint16) bool) nexthop.Guarded {
-	first := packet.AddrFrom(f.Prefix().Addr())
-	g := nexthop.Guarded{Addresses: f.Prefix()}
-	for _, r := range p.nat.Outbound {
-		g.Outbound = g.Outbound || stands(r.Rule) && slices.Contains(r.Frontends, first)
+// needsStill adds to the needs of a plan those of all before it that flows may have yet:
+// a flow may be as old as its rule, and older than several changes of it. The result is
+// no longer than there are rules and ports that they have had.
+func (p *plan) needsStill(c *config.Config, before []need) []need {
+	addresses, all := make(map[netip.Prefix]bool), make(map[need]bool)
+	for _, f := range c.FrontendIPConfigurations { // one may have no rule now
+		addresses[f.Prefix()] = true
 	}
-	for _, r := range p.nat.Inbound {
-		if r.Frontend.Addr != first || !stands(r.Rule) { // an inbound rule's frontend has one address
-			continue
-		}
-		g.All = g.All || r.Frontend.Port == 0
-		g.Outbound = g.Outbound || f.Internal() // its ports for hairpin flows are the same
-		g.Inbound = append(g.Inbound,
-			nexthop.Ports{Protocol: r.Protocol, First: r.Frontend.Port, Last: r.Frontend.Port},
-			nexthop.Ports{Protocol: packet.TCP, First: nat.FirstHairpinPort, Last: nat.LastHairpinPort},
-			nexthop.Ports{Protocol: packet.UDP, First: nat.FirstHairpinPort, Last: nat.LastHairpinPort})
+	for _, n := range p.needs(c) {
+		addresses[n.addresses], all[n] = true, true
 	}
-	return g
-}
-
-// guardBoth guards what one plan needs, and of the one before it what flows of rules
-// that still stand may need yet.
-func guardBoth(now, was *inForce) nexthop.GuardOptions {
-	o := now.plan.guard(now.config, every)
-	still := func(rule uint16) bool { return !now.plan.rules[rule].Removed }
-	for _, g := range was.plan.guard(was.config, still).Frontends {
-		if slices.ContainsFunc(o.Frontends, func(f nexthop.Guarded) bool { return f.Addresses == g.Addresses }) {
-			o.Frontends = append(o.Frontends, g)
+	for _, n := range before {
+		if addresses[n.addresses] && !p.rules[n.rule].Removed {
+			all[n] = true
 		}
 	}
-	return o
+	return slices.Collect(maps.Keys(all))
 }
 
 // answered returns the addresses that are answered for on a side, as the file

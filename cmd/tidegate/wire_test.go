@@ -57,7 +57,7 @@ func TestPlanOfAnOutboundRule(t *testing.T) {
 // The guard takes prefixes as they are: one of 65,536 addresses is one entry.
 func TestGuardOfPrefixes(t *testing.T) {
 	c, p := wire(t)
-	g := p.guard(c, every)
+	g := guard(c, p.needs(c))
 	if len(g.Frontends) != 2 || g.Frontends[0].Outbound || !g.Frontends[1].Outbound {
 		t.Errorf("the guard is %+v", g.Frontends)
 	}

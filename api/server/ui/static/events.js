@@ -1,32 +1,49 @@
-// What has happened: first the last hundred, then what comes, as a stream.
+// What has happened. Rare events come as a stream, after the last hundred of them. Those of
+// flows, of which there may be more in a second than can be shown, are asked for now and then.
 import { ask, open, Gone, Refusal } from './ask.js';
 import { $, el, problem, rows, write } from './dom.js';
 import { when } from './format.js';
-import { awake, onChange } from './poll.js';
+import { awake, every, onChange } from './poll.js';
 
-const KEPT = 100;
+const SHOWN = 100;
 const PACE = 500; // ms between two looks of the list, however much comes
 const RETRY = 3000; // ms
+const POLL = 2000; // ms
 
 const RARE = ['snat.exhausted', 'backend.up', 'backend.down', 'config.reloaded', 'config.rejected'];
-const KINDS = { all: [], rare: RARE, ends: [...RARE, 'flow.closed'] };
+const OF_FLOWS = { all: ['flow.created', 'flow.closed'], ends: ['flow.closed'], rare: [] };
 const SIGNS = {
   'snat.exhausted': ['✕', 'exhausted'], 'backend.down': ['✕', 'exhausted'], 'config.rejected': ['✕', 'exhausted'],
   'backend.up': ['●', 'good'], 'config.reloaded': ['●', 'good'],
 };
 
 const section = $('#events'), list = $('ol', section), kind = $('#events-kind');
-let kept = [], missed = 0, timer = 0, stop = null;
+let rare = [], ofFlows = [], missed = 0, timer = 0, stop = null;
+let run = ''; // of the gateway: one that began anew counts from 1 again
 
 export function start() {
+  const again = every(POLL, poll);
   kind.addEventListener('change', () => {
-    stop?.abort();
-    [kept, missed] = [[], 0];
+    ofFlows = [];
     show();
-    follow();
+    again();
   });
   onChange(follow);
   follow();
+}
+
+// poll asks for the last events of flows.
+async function poll() {
+  const chosen = kind.value;
+  if (!OF_FLOWS[chosen].length) return;
+  try {
+    const { events } = await ask(`/v1/events?${query(OF_FLOWS[chosen])}`);
+    if (chosen !== kind.value) return;
+    ofFlows = events;
+    soon();
+  } catch (e) {
+    if (!(e instanceof Gone || e instanceof Refusal)) throw e; // why, the stream says too
+  }
 }
 
 // follow begins, or ends, as somebody looks or does not.
@@ -44,21 +61,21 @@ async function follow() {
   }
 }
 
-function query(more) {
-  const q = new URLSearchParams(more);
-  for (const type of KINDS[kind.value]) q.append('type', type);
-  return q;
+function query(types) {
+  return new URLSearchParams([['limit', SHOWN], ...types.map((t) => ['type', t])]);
 }
 
-// once reads a stream to its end. It is opened before the last events are asked for, so
-// that none falls between; those that come by both ways are taken once.
+// once reads a stream to its end. It is opened before all else is asked for: so no event
+// falls between, and as long as it goes on it is of the run that the status names. Events
+// that come by both ways are taken once.
 async function once(outer) {
   const mine = new AbortController(), signal = AbortSignal.any([outer, mine.signal]);
   try {
-    const stream = await open(`/v1/events?${query()}`, { headers: { Accept: 'text/event-stream' }, signal });
-    const { events } = await ask(`/v1/events?${query({ limit: KEPT })}`);
+    const stream = await open(`/v1/events?${query(RARE)}`, { headers: { Accept: 'text/event-stream' }, signal });
+    const { started } = await ask('/v1/status'), { events } = await ask(`/v1/events?${query(RARE)}`);
     if (signal.aborted) return;
     problem(section, '');
+    run = started;
     for (const e of events) take(e);
     soon();
     await read(stream.body.pipeThrough(new TextDecoderStream()).getReader());
@@ -91,24 +108,23 @@ function message(text) {
   soon();
 }
 
-const sameAs = (a) => (b) => a.seq === b.seq && a.time === b.time; // a gateway that began anew counts from 1 again
-const ofFlow = (e) => e.type.startsWith('flow.');
-
-// take keeps an event. Rare ones are not pushed out by those of flows.
+// take keeps a rare event.
 function take(event) {
-  if (kept.some(sameAs(event))) return;
-  kept.push(event);
-  if (kept.length <= KEPT) return;
-  kept.splice(kept.filter(ofFlow).length > KEPT / 2 ? kept.findIndex(ofFlow) : 0, 1);
+  if (rare.some((e) => e.seq === event.seq && e.run === run)) return;
+  rare.push({ ...event, run });
+  if (rare.length > SHOWN) rare.shift();
 }
 
 function soon() {
   if (!timer) timer = setTimeout(show, PACE);
 }
 
+// show shows as many of both sorts as there are, but half of each at least.
 function show() {
   timer = 0;
-  const items = [...kept].sort((a, b) => Date.parse(b.time) - Date.parse(a.time) || b.seq - a.seq);
+  const few = rare.slice(-Math.max(SHOWN / 2, SHOWN - ofFlows.length));
+  const items = [...few, ...ofFlows.slice(Math.max(0, ofFlows.length - SHOWN + few.length))]
+    .sort((a, b) => Date.parse(b.time) - Date.parse(a.time) || b.seq - a.seq);
   if (missed) items.unshift({ seq: 0, type: 'missed', time: '', message: `${missed} more came too fast to be shown` });
   $('.empty', section).hidden = items.length > 0;
   rows(list, items, (e) => `${e.seq} ${e.time}`, (e) => {

@@ -98,7 +98,8 @@ const named = (f) => `${f.protocol} ${f.internal} to ${f.remote}`;
 async function kill(flow) {
   const what = flow.state === 'ESTABLISHED' ? 'Both ends get a reset.' : 'It ends silently.';
   if (!await confirm('Kill this flow?', `${named(flow)}, rule ${flow.rule}. ${what}`)) return;
-  const killed = await end(new URLSearchParams({ id: flow.id }));
+  const { id, protocol: proto, internal, external, remote } = flow; // all must hold: a page may be older than the gateway
+  const killed = await end(new URLSearchParams({ id, proto, internal, external, remote }));
   if (killed === null) return;
   say(killed ? `Killed: ${named(flow)}.` : `${named(flow)} had ended already.`);
   const at = found.flows.findIndex((f) => f.id === flow.id);
