@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // right is what a token lets its bearer do.
@@ -100,7 +99,10 @@ func (t *Tokens) replace(tokens []token) {
 }
 
 func readTokenFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not to wait for a pipe's other end
+	if at, err := os.Stat(path); err == nil && !at.Mode().IsRegular() { // to open a pipe is to wait for its other end
+		return nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.Unwrap(err) // the path is said already
 	}
@@ -109,8 +111,6 @@ func readTokenFile(path string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !at.Mode().IsRegular():
-		return nil, errors.New("it is no regular file")
 	case at.Mode().Perm()&0o007 != 0:
 		return nil, fmt.Errorf("everybody on this machine can use it (mode %04o); chmod o= %s", at.Mode().Perm(), path)
 	case at.Size() > maxTokenFile:
