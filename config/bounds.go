@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // What a file may hold. A gateway that is asked to read a mebibyte of anything has
 // packets to forward meanwhile: some codecs take a time that grows with the square of
 // a map's keys, and a YAML alias repeats as much as it likes in two bytes.
 const (
-	mostValues   = 200_000 // in all; what an alias stands for counts each time
+	mostValues   = 100_000 // in all: ten thousand NAT rules; what an alias stands for counts each time
 	mostElements = 10_000  // of one list; Azure has 5,000 addresses in a pool and 1,500 rules
 	mostKeys     = 200     // of one map; the longest section has fifteen
 	deepest      = 100     // maps and lists within each other; the tree has six
@@ -28,7 +27,7 @@ type excess struct {
 	whole   bool // the file is at fault, not one key
 }
 
-func (e *excess) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.message) }
+func (e *excess) Error() string { return fmt.Sprintf("line %d: %s", max(e.line, 1), e.message) }
 
 // problems tells of e as of any other fault, where there is a key to name.
 func (e *excess) problems() error {
@@ -96,14 +95,11 @@ func checkSeparators(content []byte) error {
 	return nil
 }
 
-// stepOf is a key as a path has it.
-func stepOf(key string) string { return strings.TrimPrefix(join("", quoteLong(key)), ".") }
-
-// quoteLong keeps a key of any length from drowning the message.
-func quoteLong(key string) string {
-	const most = 60
+// stepOf is a key as a path has it, cut so that it does not drown the message.
+func stepOf(key string) string {
+	const most = 60 // bytes
 	if len(key) > most {
-		return key[:most] + "…"
+		key = key[:most] + "…"
 	}
-	return key
+	return join("", key)
 }

@@ -184,7 +184,7 @@ func drawBalancing(t *rapid.T, i int) LoadBalancingRule {
 func drawACL(t *rapid.T) []ACLEntry {
 	entries := []ACLEntry{
 		{Order: 0, Action: ActionPermit, RemoteSubnet: netip.MustParsePrefix("198.51.100.7/32")},
-		{Order: 65535, Action: ActionDeny, RemoteSubnet: netip.MustParsePrefix("0.0.0.0/0"), Description: draw(t, "", "<everyone> \"else\"\n")},
+		{Order: 65535, Action: ActionDeny, RemoteSubnet: netip.MustParsePrefix("0.0.0.0/0"), Description: draw(t, "", "<everyone> \"else\" ünd 🌊")},
 	}
 	return draw(t, nil, []ACLEntry{}, slices.Clone(entries), entries[1:])
 }

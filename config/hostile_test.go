@@ -8,7 +8,14 @@ import (
 	"time"
 )
 
-const mebibyte = 1 << 20
+const (
+	mebibyte = 1 << 20 // the longest body that the API reads
+
+	// What a body may take: generous for the race detector on a busy machine, where
+	// these bodies took minutes.
+	patience = 5 * time.Second
+	appetite = 256 << 20 // bytes allocated in all; a part of them at a time
+)
 
 // filled repeats what piece makes of 0, 1, 2 … until a body has a mebibyte.
 func filled(head, tail string, piece func(i int) string) string {
@@ -25,76 +32,177 @@ func filled(head, tail string, piece func(i int) string) string {
 
 func same(piece string) func(int) string { return func(int) string { return piece } }
 
-func TestMeasure(t *testing.T) {
-	for _, c := range hostile() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		start := time.Now()
-		_, err := Parse(c.format, []byte(c.body))
-		took := time.Since(start)
-		runtime.ReadMemStats(&after)
-		msg := "fine"
-		if err != nil {
-			msg = err.Error()
-		}
-		if len(msg) > 150 {
-			msg = fmt.Sprint(len(msg), " ", msg[:150])
-		}
-		t.Logf("%-30s %8d %v total %d MiB: %s", c.name, len(c.body), took, (after.TotalAlloc-before.TotalAlloc)>>20, msg)
-	}
-}
-
-func list(n int, f func(int) string) string {
-	var all []string
-	for i := range n {
-		all = append(all, f(i))
+func list(n int, element func(int) string) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = element(i)
 	}
 	return strings.Join(all, ",")
 }
 
-type hostileBody struct{ name, format, body string }
+// scattered are addresses that share few prefixes.
+func scattered(i int) string {
+	return fmt.Sprintf(`"%d.%d.%d.%d"`, 1+i*7919%120, i*104729%256, i*31%256, i*15485863/256%256)
+}
 
-func hostile() []hostileBody {
-	keys := func(i int) string { return fmt.Sprintf(`"k%d":1,`, i) }
-	ip := func(i int) string { return fmt.Sprintf("%d.%d.%d.%d", 1+i*7919%120, i*104729%256, i*31%256, i*15485863/256%256) }
+// nth returns format with every %[1]d replaced by i.
+func nth(format string) func(int) string {
+	return func(i int) string { return fmt.Sprintf(format, i) }
+}
+
+// hostileBody is a body that is small, and was no small work.
+type hostileBody struct{ name, format, body, want string }
+
+const (
+	tooLong  = "a list has at most 10000 elements"
+	tooWide  = "a map has at most 200 keys"
+	tooDeep  = "line 1: more than 100 maps and lists within each other"
+	tooMany  = "here the file has more than 100000 values"
+	tooLarge = "the file has more than 100000 lines, commas and brackets"
+	andMore  = "and more: these are the first 100 problems that were found"
+)
+
+func hostileBodies() []hostileBody {
+	const sides = `{"gateway":{"inside":{"interface":"a"},"outside":{"interface":"b"}},"frontendIPConfigurations":[{"name":"f","publicIPAddress":"1.1.1.1"}],`
 	return []hostileBody{
-		{"json empty rules", "json", filled(`{"outboundRules":[`, `{}]}`, same("{},"))},
-		{"json nulls", "json", filled(`{"outboundRules":[`, `1]}`, same("1,"))},
-		{"json unknown keys", "json", filled(`{`, `"x":1}`, keys)},
-		{"json unknown lists", "json", filled(`{"x":[`, `[]]}`, same("[],"))},
-		{"json nested", "json", "{\"x\":" + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}"},
-		{"json pool random", "json", filled(`{"backendAddressPools":[{"name":"a","addresses":[`, `"10.0.0.1"]}]}`, func(i int) string { return `"` + ip(i) + `",` })},
-		{"json lb rules", "json", filled(`{"loadBalancingRules":[`, `{}]}`, func(i int) string {
-			return fmt.Sprintf(`{"name":"%d","frontendIPConfiguration":"a","backendAddressPool":"a","protocol":"Tcp","frontendPort":%d,"backendPort":%d},`, i, 1+i, 1+i)
-		})},
-		{"json NAT rules of one frontend", "json", filled(`{"gateway":{"inside":{"interface":"a"},"outside":{"interface":"b"}},"frontendIPConfigurations":[{"name":"f","publicIPAddress":"1.1.1.1"}],"inboundNatRules":[`, `{"name":"x","frontendIPConfiguration":"f","protocol":"Udp","frontendPort":1,"backendAddress":"2.2.2.2","backendPort":1}]}`, func(i int) string {
-			return fmt.Sprintf(`{"name":"%d","frontendIPConfiguration":"f","protocol":"Tcp","frontendPort":%d,"backendAddress":"2.2.2.2","backendPort":1},`, i, 1+i)
-		})},
-		{"json many", "json", `{"gateway":{"inside":{"interface":"a"},"outside":{"interface":"b"}},"frontendIPConfigurations":[` + list(3500, func(i int) string { return fmt.Sprintf(`{"name":"f%d","publicIPAddress":"1.1.%d.%d"}`, i, i/256, i%256) }) +
-			`],"backendAddressPools":[` + list(3500, func(i int) string { return fmt.Sprintf(`{"name":"p%d","addresses":["2.1.%d.%d"]}`, i, i/256, i%256) }) +
-			`],"outboundRules":[` + list(3500, func(i int) string { return fmt.Sprintf(`{"name":"o%d","frontendIPConfigurations":["f%d"],"backendAddressPool":"p%d","protocol":"All"}`, i, i, i) }) +
-			`],"loadBalancingRules":[` + list(3500, func(i int) string { return fmt.Sprintf(`{"name":"l%d","frontendIPConfiguration":"f%d","backendAddressPool":"p%d","protocol":"Tcp","frontendPort":1,"backendPort":2,"disableOutboundSnat":true}`, i, i, i) }) + `]}`},
-		{"json implied", "json", `{"gateway":{"inside":{"interface":"a"},"outside":{"interface":"b"}},"frontendIPConfigurations":[` + list(4500, func(i int) string { return fmt.Sprintf(`{"name":"f%d","publicIPAddress":"1.1.%d.%d"}`, i, i/256, i%256) }) +
-			`],"backendAddressPools":[` + list(4500, func(i int) string { return fmt.Sprintf(`{"name":"p%d","addresses":["2.1.%d.%d"]}`, i, i/256, i%256) }) +
-			`],"loadBalancingRules":[` + list(4500, func(i int) string { return fmt.Sprintf(`{"name":"l%d","frontendIPConfiguration":"f%d","backendAddressPool":"p%d","protocol":"Tcp","frontendPort":1,"backendPort":2}`, i, i, i) }) + `]}`},
-		{"json one frontend many rules", "json", `{"outboundRules":[{"frontendIPConfigurations":[` + strings.Repeat(`"f",`, 9990) + `"f"]}],"frontendIPConfigurations":[{"name":"f","publicIPAddress":"1.1.1.1"}],"inboundNatRules":[` + strings.Repeat(`{"frontendIPConfiguration":"f","frontendPortRangeStart":1,"frontendPortRangeEnd":65530,"backendAddressPool":"x"},`, 6000) + `{}]}`},
-		{"json pools random", "json", `{"frontendIPConfigurations":[{"name":"f","publicIPAddress":"130.1.1.1"}],"backendAddressPools":[` + list(7, func(i int) string { return fmt.Sprintf(`{"name":"a%d","addresses":[`, i) + list(9990, func(j int) string { return `"` + ip(10000*i+j) + `"` }) + "]}" }) + `]}`},
-		{"json outbound frontends", "json", `{"outboundRules":[{"frontendIPConfigurations":[` + strings.Repeat(`"f",`, 10000) + `"f"]}],"frontendIPConfigurations":[{"name":"f","publicIPAddress":"1.1.1.1"}],"inboundNatRules":[` + strings.Repeat(`{"frontendIPConfiguration":"f"},`, 9998) + `{}]}`},
-		{"yaml flow list", "yaml", filled("outboundRules: [", "a]", same("a,"))},
-		{"yaml block list", "yaml", filled("outboundRules:\n", "- a", same("- a\n"))},
-		{"yaml empty maps", "yaml", filled("outboundRules: [", "{}]", same("{},"))},
-		{"yaml flow map", "yaml", filled("{", "a}", func(i int) string { return fmt.Sprint("k", i, ",") })},
-		{"yaml block map", "yaml", filled("", "a: 1", func(i int) string { return fmt.Sprint("k", i, ": 1\n") })},
-		{"yaml nested flow", "yaml", "x: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)},
-		{"yaml dashes", "yaml", strings.Repeat("- ", 9000)},
-		{"yaml merges", "yaml", "a: &a {" + func() string { s := ""; for i := range 1000 { s += fmt.Sprint("k", i, ": 1, ") }; return s }() + "}\nb:\n" + strings.Repeat("- <<: ["+strings.Repeat("*a, ", 99)+"*a]\n", 40)},
-		{"yaml aliases", "yaml", "a: &a [" + strings.Repeat("x,", 300) + "x]\nb: [" + strings.Repeat("*a,", 1200) + "*a]\n"},
-		{"yaml laughs", "yaml", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"},
-		{"toml keys", "toml", filled("", "a=1", func(i int) string { return fmt.Sprint("k", i, "=1\n") })},
-		{"toml tables", "toml", filled("", "", same("[[outboundRules]]\n"))},
-		{"toml list", "toml", filled("a=[", "1]", same("1,"))},
-		{"toml dotted", "toml", "a" + strings.Repeat(".a", 9000) + "=1"},
-		{"toml long headers", "toml", filled("", "", func(i int) string { return "[a" + strings.Repeat(".a", 500) + fmt.Sprint(i) + "]\n" })},
+		{"empty rules", "json", filled(`{"outboundRules":[`, `{}]}`, same("{},")), "outboundRules: " + tooLong},
+		{"numbers for rules", "json", `{"outboundRules":[` + list(9999, same("1")) + `]}`, andMore},
+		{"fewer empty rules", "json", `{"outboundRules":[` + list(9999, same("{}")) + `]}`, andMore},
+		{"unknown keys", "json", filled(`{"log":{`, `"x":1}}`, nth(`"k%d":1,`)), "log: " + tooWide},
+		{"unknown keys at the top", "json", filled(`{`, `"x":1}`, nth(`"k%d":1,`)), tooWide},
+		{"unknown keys in each of many", "json", `{"probes":[` + list(600, same(`{`+list(150, nth(`"k%d":1`))+`}`)) + `]}`, andMore},
+		{"lists of lists", "json", filled(`{"x":[[`, `1]]}`, func(i int) string { return strings.Repeat("1],[", i%9000/8999) + "1," }), tooMany},
+		{"deep lists", "json", strings.Repeat(`[`, mebibyte), tooDeep},
+		{"deep maps", "json", strings.Repeat(`{"a":`, mebibyte/5), tooDeep},
+		{"a pool of many", "json", filled(`{"backendAddressPools":[{"name":"a","addresses":[`, `1]}]}`, same(`"10.0.0.1",`)), "backendAddressPools[0].addresses: " + tooLong},
+		{"scattered addresses", "json", `{"backendAddressPools":[` + list(6, func(pool int) string {
+			return fmt.Sprintf(`{"name":"%d","addresses":[%s]}`, pool, list(9999, func(i int) string { return scattered(10000*pool + i) }))
+		}) + `]}`, "gateway.inside.interface: is required"},
+		{"a rule's frontend, very often", "json", sides + `"outboundRules":[{"frontendIPConfigurations":[` + list(9999, same(`"f"`)) + `]}],"inboundNatRules":[` +
+			list(6000, same(`{"frontendIPConfiguration":"f","frontendPortRangeStart":1,"frontendPortRangeEnd":65530,"backendAddressPool":"x"}`)) + `]}`, andMore},
+		{"each its own port", "json", filled(sides+`"inboundNatRules":[`, `{}]}`,
+			nth(`{"name":"%[1]d","frontendIPConfiguration":"f","protocol":"Tcp","frontendPort":1%04[1]d,"backendAddress":"2.2.2.2","backendPort":1},`)), "inboundNatRules[8"},
+		{"list", "yaml", filled("outboundRules: [", "a]", same("a,")), tooLarge},
+		{"block list", "yaml", filled("outboundRules:\n", "- a", same("- a\n")), tooLarge},
+		{"shorter list", "yaml", filled("outboundRules: [", "1]", same("123456789012,")), "outboundRules: " + tooLong},
+		{"map", "yaml", filled("log: {", "a}", nth("a-key-that-is-%d,")), "log: " + tooWide},
+		{"block map", "yaml", filled("", "a: 1", nth("a-key-that-is-%d: 1\n")), tooWide},
+		{"deep lists", "yaml", "x: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), tooDeep},
+		{"dashes", "yaml", strings.Repeat("- ", 9000), tooDeep},
+		{"merges", "yaml", "a: &a {" + list(199, nth("k%d: 1")) + "}\nb:\n" + strings.Repeat("- <<: ["+list(100, same("*a"))+"]\n", 40), tooMany},
+		{"aliases", "yaml", "a: &a [" + list(300, same("x")) + "]\nb: [" + list(1200, same("*a")) + "]\n", tooMany},
+		{"laughs", "yaml", "a: &a [x,x,x,x,x,x,x,x,x]\n" + strings.Join([]string{laugh("b", "a"), laugh("c", "b"), laugh("d", "c"), laugh("e", "d"), laugh("f", "e")}, ""), tooMany},
+		{"keys", "toml", filled("", "a=1", nth("a-key-that-is-%d=1\n")), tooWide},
+		{"tables", "toml", strings.Repeat("[[outboundRules]]\n", 16_000), tooLong},
+		{"list", "toml", filled("a=[", "1]", same("1,")), tooLarge},
+		{"dotted key", "toml", "a" + strings.Repeat(".a", 9000) + "=1", "a: unknown key"},
+		{"long headers", "toml", filled("", "", nth("[a"+strings.Repeat(".a", 500)+"%d]\n")), tooWide},
+	}
+}
+
+func laugh(name, of string) string {
+	return fmt.Sprintf("%s: &%s [%s]\n", name, name, list(9, same("*"+of)))
+}
+
+// A body that anybody may send takes neither the memory nor the processor that packets need.
+func TestHostileBodies(t *testing.T) {
+	for _, c := range hostileBodies() {
+		t.Run(c.format+" "+c.name, func(t *testing.T) {
+			if len(c.body) > mebibyte {
+				t.Fatalf("a body of %d bytes", len(c.body))
+			}
+			took, allocated, err := cost(func() error { _, err := Parse(c.format, []byte(c.body)); return err })
+			if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 100*200 {
+				t.Errorf("%.300v", err)
+			}
+			if took > patience || allocated > appetite {
+				t.Errorf("took %v and %d MiB", took, allocated>>20)
+			}
+		})
+	}
+}
+
+func cost(work func() error) (took time.Duration, allocated uint64, err error) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	err = work()
+	took = time.Since(began)
+	runtime.ReadMemStats(&after)
+	return took, after.TotalAlloc - before.TotalAlloc, err
+}
+
+// The largest body that is a configuration is read in much the same time.
+func TestLargestBodies(t *testing.T) {
+	const sides = `{"gateway":{"inside":{"interface":"a"},"outside":{"interface":"b"}},`
+	parts := func(n int) string {
+		return sides + `"frontendIPConfigurations":[` + list(n, func(i int) string {
+			return fmt.Sprintf(`{"name":"f%d","publicIPAddress":"1.1.%d.%d"}`, i, i/256, i%256)
+		}) + `],"backendAddressPools":[` + list(n, func(i int) string {
+			return fmt.Sprintf(`{"name":"p%d","addresses":["2.1.%d.%d"]}`, i, i/256, i%256)
+		}) + `],`
+	}
+	const balance = `{"name":"l%[1]d","frontendIPConfiguration":"f%[1]d","backendAddressPool":"p%[1]d","protocol":"Tcp","frontendPort":1,"backendPort":2`
+	for name, body := range map[string]string{
+		"given":   parts(2900) + `"outboundRules":[` + list(2900, nth(`{"name":"o%[1]d","frontendIPConfigurations":["f%[1]d"],"backendAddressPool":"p%[1]d","protocol":"All"}`)) + `],"loadBalancingRules":[` + list(2900, nth(balance+`,"disableOutboundSnat":true}`)) + `]}`,
+		"implied": parts(4500) + `"loadBalancingRules":[` + list(4500, nth(balance+`}`)) + `]}`,
+	} {
+		took, allocated, err := cost(func() error { _, err := Parse("json", []byte(body)); return err })
+		if err != nil || took > patience || allocated > appetite || len(body) > mebibyte {
+			t.Errorf("%s: %d bytes took %v and %d MiB: %.300v", name, len(body), took, allocated>>20, err)
+		}
+	}
+}
+
+// Of many problems the first hundred are told, in order, and that there are more.
+func TestManyProblems(t *testing.T) {
+	for n, want := range map[int]int{50: 100, 51: 101} {
+		got := problemsOf(t, "yaml", with("probes: [ "+list(n, nth("{ name: p%d, protocol: Tcp, port: 0, intervalInSeconds: 1 }"))+" ]"))
+		if len(got) != want || !strings.HasPrefix(got[99], "probes[49].intervalInSeconds: ") {
+			t.Errorf("%d probes: %d problems: %q", n, len(got), got)
+		}
+		if n == 51 && got[100] != ": "+andMore {
+			t.Errorf("the last is %q", got[100])
+		}
+	}
+}
+
+// Text goes to terminals, logs and YAML, and steers none of them.
+func TestControlCharacters(t *testing.T) {
+	for _, r := range []rune{0, '\t', '\n', '\r', 0x1b, 0x7f, 0x80, 0x85, 0x9f, 0x2028, 0x2029, 0x202e, 0x2066, 0xfdd0, 0xfffe, 0xffff, 0x1fffe, 0x10ffff} {
+		pool := fmt.Sprintf(`{"backendAddressPools":[{"name":"vm\u%04xs"}]}`, r)
+		if r > 0xffff {
+			pool = `{"backendAddressPools":[{"name":"vm` + string(r) + `s"}]}`
+		}
+		want := fmt.Sprintf("backendAddressPools[0].name: %q holds the control character %U; remove it", "vm"+string(r)+"s", r)
+		if got := problemsOf(t, "json", pool); !strings.Contains(strings.Join(got, "\n"), want) {
+			t.Errorf("%U: %q is not %s", r, got, want)
+		}
+	}
+	if err := checkText("Süd, 東京 – “west” 🌊 \ufeff\u200d"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is small to write and large to carry out is refused as a whole.
+func TestSizesInAll(t *testing.T) {
+	var frontends, pools, services strings.Builder
+	for i := range 3 {
+		fmt.Fprintf(&frontends, "- { name: f%d, publicIPPrefix: 100.%d.0.0/16 }\n", i, 64+i)
+		fmt.Fprintf(&pools, "- { name: p%d, addresses: [ 10.%d.0.0/16 ] }\n", i, i)
+	}
+	for i := range 20 {
+		fmt.Fprintf(&services, "- { name: r%d, frontendIPConfiguration: one, backendAddressPool: p0, protocol: Tcp, frontendPort: %d, backendPort: %d, disableOutboundSnat: true }\n", i, 100+i, 100+i)
+	}
+	_, err := Parse("yaml", []byte("gateway: { inside: { interface: a }, outside: { interface: b } }\nfrontendIPConfigurations:\n- { name: one, publicIPAddress: 192.0.2.1 }\n"+
+		frontends.String()+"backendAddressPools:\n"+pools.String()+"loadBalancingRules:\n"+services.String()))
+	for _, want := range []string{
+		"frontendIPConfigurations: 196609 addresses are more than the 65536 that a gateway may have",
+		"backendAddressPools: 196608 addresses are more than the 131072 that a gateway may have",
+		"loadBalancingRules: 1310720 backends, rule by rule, are more than the 1048576 that a gateway may have",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no problem says %q:\n%v", want, err)
+		}
 	}
 }

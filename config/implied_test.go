@@ -145,7 +145,7 @@ func TestBlocksTaken(t *testing.T) {
 				free++
 			}
 		}
-		if got := c.blocksTaken("0"); got != 8000-free {
+		if got := c.blocksTaken()["0"]; got != 8000-free {
 			t.Fatalf("%d blocks taken, want %d", got, 8000-free)
 		}
 	})

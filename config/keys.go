@@ -42,6 +42,7 @@ func (ps *Problems) unknownKeys(node reflect.Value, t reflect.Type, path string)
 		node = node.Elem()
 	}
 	switch {
+	case ps.enough():
 	case t.Kind() == reflect.Slice && node.Kind() == reflect.Slice:
 		for i := range node.Len() {
 			ps.unknownKeys(node.Index(i), t.Elem(), at(path, i))

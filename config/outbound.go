@@ -29,14 +29,15 @@ type Outbound struct {
 // pools leaves by the first rule that lets it out.
 func (c *Config) Outbounds() []Outbound {
 	var all []Outbound
+	named := c.lookup()
 	given := map[poolUse]bool{}
 	for _, r := range c.OutboundRules {
-		all = append(all, c.Outbound(r))
+		all = append(all, named.outbound(r))
 		for _, part := range r.Protocol.parts() {
 			given[poolUse{r.BackendAddressPool, part}] = true
 		}
 	}
-	for _, o := range c.implied() {
+	for _, o := range named.implied() {
 		if !given[poolUse{o.BackendAddressPool, o.Protocol}] {
 			all = append(all, o)
 		}
@@ -51,21 +52,21 @@ type poolUse struct {
 }
 
 // implied makes outbound rules of load-balancing rules.
-func (c *Config) implied() []Outbound {
+func (l lookup) implied() []Outbound {
 	var all []Outbound
-	for i, lb := range c.LoadBalancingRules {
-		f, _ := c.Frontend(lb.FrontendIPConfiguration)
+	known := map[poolUse]int{}
+	for i, lb := range l.config.LoadBalancingRules {
+		f, _ := l.frontend(lb.FrontendIPConfiguration)
 		if lb.DisableOutboundSnat || !f.public() {
 			continue
 		}
 		for _, part := range lb.Protocol.parts() {
-			at := slices.IndexFunc(all, func(o Outbound) bool {
-				return o.BackendAddressPool == lb.BackendAddressPool && o.Protocol == part
-			})
-			if at < 0 {
+			at, ok := known[poolUse{lb.BackendAddressPool, part}]
+			if !ok {
 				at = len(all)
+				known[poolUse{lb.BackendAddressPool, part}] = at
 				rule := OutboundRule{Name: lb.Name, BackendAddressPool: lb.BackendAddressPool, Protocol: part, IdleTimer: lb.IdleTimer}
-				all = append(all, c.Outbound(rule))
+				all = append(all, l.outbound(rule))
 				all[at].Implied, all[at].by = true, i
 			}
 			all[at].addFrontend(f)
@@ -82,16 +83,7 @@ func (o *Outbound) addFrontend(f FrontendIPConfiguration) {
 }
 
 // Outbound follows the references of r, a rule of c.
-func (c *Config) Outbound(r OutboundRule) Outbound {
-	o := Outbound{OutboundRule: r}
-	o.Pool, _ = c.Pool(r.BackendAddressPool)
-	for _, name := range r.FrontendIPConfigurations {
-		if f, ok := c.Frontend(name); ok {
-			o.Frontends = append(o.Frontends, f)
-		}
-	}
-	return o
-}
+func (c *Config) Outbound(r OutboundRule) Outbound { return c.lookup().outbound(r) }
 
 // Frontend returns the frontend of that name.
 func (c *Config) Frontend(name string) (FrontendIPConfiguration, bool) {

@@ -16,8 +16,11 @@ func (c *Config) Validate() Problems {
 		probes:    map[string]int{},
 		owned:     newClaims(),
 		members:   newClaims(),
-		leaving:   map[Protocol]claims{ProtocolTCP: newClaims(), ProtocolUDP: newClaims()},
-		listeners: map[frontendUse][]listener{},
+		leaving:   map[Protocol]*claims{ProtocolTCP: newClaims(), ProtocolUDP: newClaims()},
+		listeners: map[portsPage][]listener{},
+		outbound:  c.outboundRules(),
+		named:     c.lookup(),
+		taken:     c.blocksTaken(),
 	}
 	oneOf(v, "profile", c.Profile, ProfileAzure, ProfileAzure2026, ProfileCustom)
 	v.checkGateway()
@@ -35,6 +38,7 @@ func (c *Config) Validate() Problems {
 	v.checkImpliedOutbounds()
 	v.checkRulesPerBackend()
 	v.checkInstancePublicIPs()
+	v.checkSizes()
 	v.problems.inOrder()
 	return v.problems
 }
@@ -43,13 +47,17 @@ func (c *Config) Validate() Problems {
 type validator struct {
 	config    *Config
 	problems  Problems
-	frontends map[string]int      // index by name
-	pools     map[string]int      // index by name
-	probes    map[string]int      // index by name
-	owned     claims              // addresses by frontend name
-	members   claims              // addresses by pool name
-	leaving   map[Protocol]claims // members by the name of the rule by which they leave, per ProtocolTCP and ProtocolUDP
-	listeners map[frontendUse][]listener
+	frontends map[string]int       // index by name
+	pools     map[string]int       // index by name
+	probes    map[string]int       // index by name
+	owned     *claims              // addresses by frontend name
+	members   *claims              // addresses by pool name
+	leaving   map[Protocol]*claims // members by the name of the rule by which they leave, per ProtocolTCP and ProtocolUDP
+	listeners map[portsPage][]listener
+	listening int               // how many of those there are
+	outbound  map[string]string // rule by its frontend's name
+	named     lookup
+	taken     map[string]int // blocks by frontend name
 }
 
 func (v *validator) add(path, format string, args ...any) { v.problems.add(path, format, args...) }

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // backendUse is what one load-balancing rule without floating IP at most may
 // lead to: the backend could not tell two apart.
 type backendUse struct {
@@ -61,7 +63,7 @@ func (v *validator) balancedPorts(path string, r LoadBalancingRule) bool {
 // rules there. Azure allows a frontend one rule with HA ports, floating or not;
 // that such a rule takes every port covers this.
 func (v *validator) balancedFrontend(path string, r LoadBalancingRule, ports bool) {
-	f, _ := v.config.Frontend(r.FrontendIPConfiguration)
+	f, _ := v.named.frontend(r.FrontendIPConfiguration)
 	if r.HAPorts() && f.public() {
 		v.add(path+".frontendIPConfiguration", "%s is public; HA ports need an internal frontend", quote(f.Name))
 	}
@@ -71,21 +73,20 @@ func (v *validator) balancedFrontend(path string, r LoadBalancingRule, ports boo
 	if f.Internal() || r.DisableOutboundSnat {
 		return
 	}
-	if other, ok := v.outboundRuleOn(f.Name); ok {
+	if other, ok := v.outbound[f.Name]; ok {
 		v.add(path+".disableOutboundSnat", "%s: outbound rule %s has frontend %s; set it to true", codeSNATNotDisabled, quote(other), quote(f.Name))
 	}
 }
 
-// outboundRuleOn returns the first outbound rule with that frontend.
-func (v *validator) outboundRuleOn(frontend string) (rule string, ok bool) {
-	for _, r := range v.config.OutboundRules {
+// outboundRules returns the first outbound rule of each frontend.
+func (c *Config) outboundRules() map[string]string {
+	first := map[string]string{}
+	for _, r := range slices.Backward(c.OutboundRules) {
 		for _, name := range r.FrontendIPConfigurations {
-			if name == frontend {
-				return r.Name, true
-			}
+			first[name] = r.Name
 		}
 	}
-	return "", false
+	return first
 }
 
 // backendPort checks that no rule before leads to the same port. All's port 0 is

@@ -62,7 +62,7 @@ func (v *validator) pooledNAT(path string, r InboundNATRule) {
 		v.listen(path+".frontendPortRangeStart", r.FrontendIPConfiguration, r.Protocol, r.listener())
 	}
 	ports := r.FrontendPortRangeEnd - r.FrontendPortRangeStart + 1
-	if p, _ := v.config.Pool(r.BackendAddressPool); pool && p.Size() > ports {
+	if p, _ := v.named.pool(r.BackendAddressPool); pool && p.Size() > ports {
 		v.add(path+".frontendPortRangeEnd", "%d–%d are %d ports for the %d members of %s: %d are missing",
 			r.FrontendPortRangeStart, r.FrontendPortRangeEnd, ports, p.Size(), quote(p.Name), p.Size()-ports)
 	}

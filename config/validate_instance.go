@@ -23,7 +23,7 @@ func (v *validator) checkInstancePublicIPs() {
 }
 
 // instanceAddress checks one of the two addresses, and claims it.
-func (v *validator) instanceAddress(path string, a netip.Addr, known claims, name string) {
+func (v *validator) instanceAddress(path string, a netip.Addr, known *claims, name string) {
 	if !a.IsValid() {
 		v.add(path, "is required")
 		return

@@ -10,6 +10,7 @@ type listener struct {
 	first, last int
 	rule        string
 	floating    bool // it leaves the destination address alone
+	number      int  // in the order of the checks
 }
 
 // every reports whether these are HA ports.
@@ -27,17 +28,29 @@ func (l listener) excludes(other listener) bool {
 // members to come.
 func (r InboundNATRule) listener() listener {
 	if r.Pooled() {
-		return listener{r.FrontendPortRangeStart, r.FrontendPortRangeEnd, r.Name, r.EnableFloatingIP}
+		return listener{first: r.FrontendPortRangeStart, last: r.FrontendPortRangeEnd, rule: r.Name, floating: r.EnableFloatingIP}
 	}
-	return listener{r.FrontendPort, r.FrontendPort, r.Name, r.EnableFloatingIP}
+	return listener{first: r.FrontendPort, last: r.FrontendPort, rule: r.Name, floating: r.EnableFloatingIP}
 }
 
 func (r LoadBalancingRule) listener() listener {
 	if r.HAPorts() {
-		return listener{0, 65535, r.Name, r.EnableFloatingIP}
+		return listener{first: 0, last: 65535, rule: r.Name, floating: r.EnableFloatingIP}
 	}
-	return listener{r.FrontendPort, r.FrontendPort, r.Name, r.EnableFloatingIP}
+	return listener{first: r.FrontendPort, last: r.FrontendPort, rule: r.Name, floating: r.EnableFloatingIP}
 }
+
+// portsPage is some of a frontend's ports: looking at those that a rule takes a part
+// of, not at all of them, is what keeps ten thousand rules cheap.
+type portsPage struct {
+	frontendUse
+	page int // HA ports, which are on every one, have their own
+}
+
+const (
+	pageSize = 2048
+	haPage   = -1
+)
 
 // listen checks that no other rule, whatever its kind, takes a port of the
 // frontend that l takes.
@@ -45,15 +58,41 @@ func (v *validator) listen(path, frontend string, p Protocol, l listener) {
 	told := false
 	for _, part := range p.parts() {
 		use := frontendUse{frontend, part}
-		i := slices.IndexFunc(v.listeners[use], l.excludes)
-		if i >= 0 && !told {
-			other := v.listeners[use][i]
+		if other, ok := v.excluding(use, l); ok && !told {
 			v.add(path, "%s (%s) of %s belongs to rule %s already",
 				portsText(max(l.first, other.first), min(l.last, other.last)), part, quote(frontend), quote(other.rule))
 			told = true
 		}
-		v.listeners[use] = append(v.listeners[use], l)
+		l.number = v.listening
+		v.listening++
+		first, last := l.pages()
+		for page := first; page <= last; page++ {
+			v.listeners[portsPage{use, page}] = append(v.listeners[portsPage{use, page}], l)
+		}
 	}
+}
+
+// excluding returns the first listener that l can't stand beside.
+func (v *validator) excluding(use frontendUse, l listener) (found listener, ok bool) {
+	look := func(page int) {
+		all := v.listeners[portsPage{use, page}]
+		if i := slices.IndexFunc(all, l.excludes); i >= 0 && (!ok || all[i].number < found.number) {
+			found, ok = all[i], true
+		}
+	}
+	look(haPage)
+	for page := l.first / pageSize; page <= l.last/pageSize; page++ {
+		look(page)
+	}
+	return found, ok
+}
+
+// pages returns the first and the last page that l is on.
+func (l listener) pages() (first, last int) {
+	if l.every() {
+		return haPage, haPage
+	}
+	return l.first / pageSize, l.last / pageSize
 }
 
 func portsText(first, last int) string {
@@ -73,7 +112,7 @@ func (v *validator) oneAddress(path, frontend, kind string) bool {
 	if !v.reference(path, frontend, "frontendIPConfigurations", v.frontends) {
 		return false
 	}
-	f, _ := v.config.Frontend(frontend)
+	f, _ := v.named.frontend(frontend)
 	if f.Size() > 1 {
 		v.add(path, "%s is the prefix %s; %s needs a frontend with one address", quote(f.Name), f.Prefix(), kind)
 		return false

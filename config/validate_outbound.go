@@ -17,7 +17,7 @@ func (v *validator) checkOutboundRules() {
 			v.oneRulePerMember(path+".backendAddressPool", r)
 		}
 		oneOf(v, path+".protocol", r.Protocol, ProtocolTCP, ProtocolUDP, ProtocolAll)
-		v.allocatedPorts(path+".allocatedOutboundPorts", c.Outbound(r))
+		v.allocatedPorts(path+".allocatedOutboundPorts", v.named.outbound(r))
 		v.idle(path, r.IdleTimer, r.Protocol, idleLimits[c.Profile].outbound)
 	}
 }
@@ -69,7 +69,7 @@ func (v *validator) useFrontend(path, frontend string, r OutboundRule, users map
 // oneRulePerMember lets an address leave by one rule only, protocol by
 // protocol. In v.leaving stand the members of the rules before r, and then r's.
 func (v *validator) oneRulePerMember(path string, r OutboundRule) {
-	pool, _ := v.config.Pool(r.BackendAddressPool)
+	pool, _ := v.named.pool(r.BackendAddressPool)
 	if other, member, ok := leavesAlready(r.Protocol, pool, v.leaving); ok {
 		v.add(path, "%s leaves by rule %s already; an address has one outbound rule per protocol", show(member), quote(other))
 	}
@@ -83,7 +83,7 @@ func (v *validator) oneRulePerMember(path string, r OutboundRule) {
 }
 
 // leavesAlready returns the first members of the pool that have a rule, and the rule.
-func leavesAlready(p Protocol, pool BackendAddressPool, leaving map[Protocol]claims) (rule string, members netip.Prefix, ok bool) {
+func leavesAlready(p Protocol, pool BackendAddressPool, leaving map[Protocol]*claims) (rule string, members netip.Prefix, ok bool) {
 	for _, a := range pool.Addresses {
 		for _, part := range p.parts() {
 			other, ok := leaving[part].overlap(a.Prefix)

@@ -17,7 +17,7 @@ func (v *validator) allocatedPorts(path string, o Outbound) {
 	}
 	taken := 0
 	for _, f := range o.Frontends {
-		taken += v.config.blocksTaken(f.Name)
+		taken += v.taken[f.Name]
 	}
 	most := portsPerIP * o.FrontendIPs()
 	available := most - portBlock*taken
@@ -61,7 +61,7 @@ func (v *validator) checkImpliedOutbounds() {
 		for _, f := range o.Frontends {
 			use := frontendUse{f.Name, o.Protocol}
 			if _, known := left[use]; !known {
-				left[use] = portsPerIP*f.Size() - portBlock*v.config.blocksTaken(f.Name)
+				left[use] = portsPerIP*f.Size() - portBlock*v.taken[f.Name]
 			}
 			dealt := min(missing, left[use])
 			left[use], missing = left[use]-dealt, missing-dealt
@@ -84,34 +84,4 @@ func (v *validator) letOut(o Outbound) int {
 		}
 	}
 	return members
-}
-
-// blocksTaken counts the blocks of a frontend that are not dealt out because a
-// rule's port lies in them. As in Azure, a block with several rules' ports is
-// taken once, and for TCP and UDP alike.
-func (c *Config) blocksTaken(frontend string) int {
-	taken := map[int]bool{}
-	for _, l := range c.listeners(frontend) {
-		first, last := max(l.first, firstPort), min(l.last, lastPort)
-		for port := first - first%portBlock; port <= last; port += portBlock {
-			taken[port/portBlock] = true
-		}
-	}
-	return len(taken)
-}
-
-// listeners returns the ports of a frontend that rules take.
-func (c *Config) listeners(frontend string) []listener {
-	var all []listener
-	for _, r := range c.NATRules() {
-		if r.FrontendIPConfiguration == frontend {
-			all = append(all, r.listener())
-		}
-	}
-	for _, r := range c.LoadBalancingRules {
-		if r.FrontendIPConfiguration == frontend {
-			all = append(all, r.listener())
-		}
-	}
-	return all
 }

@@ -74,7 +74,7 @@ func TestProbes(t *testing.T) {
 		{"path of a Tcp probe", one("protocol: Tcp"), []string{first + ".requestPath: a Tcp probe has none; remove it or use protocol Http"}},
 		{"path without a slash", one("requestPath: healthz"), []string{first + `.requestPath: "healthz" does not begin with /`}},
 		{"path with a space", one("requestPath: /a b"), []string{first + `.requestPath: "/a b" is no path of a URL; write odd characters as %20`}},
-		{"path with a line break", one(`requestPath: "/a\nHost: b"`), []string{first + `.requestPath: "/a\nHost: b" is no path of a URL; write odd characters as %20`}},
+		{"path with a line break", one(`requestPath: "/a\nHost: b"`), []string{first + `.requestPath: "/a\nHost: b" holds the control character U+000A; remove it`}},
 		{"path with a fragment", one(`requestPath: "/a#b"`), []string{first + `.requestPath: "/a#b" is no path of a URL; write odd characters as %20`}},
 		{"path with a query", one(`requestPath: "/a?b=c%20d"`), nil},
 		{"interval low", one("intervalInSeconds: 4"), []string{first + ".intervalInSeconds: 4 is outside 5–86400"}},

@@ -30,10 +30,7 @@ type Prepared struct {
 // says why the Change can't be made. One goroutine at a time may change a Gateway, and
 // a Prepared is good until the next Adopt.
 func (g *Gateway) Prepare(c Change) (*Prepared, error) {
-	if n := len(g.Rules()); len(c.Rules) < n {
-		return nil, fmt.Errorf("gateway: %d rules take the place of %d: those removed have to stay", len(c.Rules), n)
-	}
-	policy, err := nat.Next(c.Policy, g.dealt())
+	policy, err := g.plan(c)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +41,19 @@ func (g *Gateway) Prepare(c Change) (*Prepared, error) {
 		p.made[pool] = &spreading{taking: taking, members: members, unseen: true}
 	}
 	return p, nil
+}
+
+// Check says what Prepare would, without making ready.
+func (g *Gateway) Check(c Change) error {
+	_, err := g.plan(c)
+	return err
+}
+
+func (g *Gateway) plan(c Change) (*nat.Policy, error) {
+	if n := len(g.Rules()); len(c.Rules) < n {
+		return nil, fmt.Errorf("gateway: %d rules take the place of %d: those removed have to stay", len(c.Rules), n)
+	}
+	return nat.Next(c.Policy, g.dealt())
 }
 
 func (g *Gateway) dealt() nat.Dealt {

@@ -73,7 +73,7 @@ func dial(ctx context.Context, o IPFIXOptions) (link, error) {
 		}
 		return &datagrams{Conn: conn}, nil
 	case "tcp":
-		return &stream{ctx: ctx, address: o.Collector}, nil
+		return newStream(ctx, o.Collector), nil
 	}
 	return nil, fmt.Errorf("record: flowRecords.ipfix.protocol: %q is neither udp nor tcp", o.Protocol)
 }

@@ -8,10 +8,11 @@ import (
 	"tidegate/gateway"
 )
 
-// laneBatches is how many batches wait for a sink: of 256 events each when it
-// matters, which is a third of a second at 200,000 a second, and more than the
-// journal keeps, so that the last drain fits.
-const laneBatches = 256
+// laneEvents is how many events wait for a sink: a third of a second at 200,000 a
+// second, twenty minutes at 50, and several times what the journal keeps, so that the
+// last drain fits. That is 30 MB at most for a sink that is stuck, and the same 30 MB
+// for all that are, because they share batches; a queue of nothing takes 1 MB.
+const laneEvents = 1 << 16
 
 // sink takes events down. Its methods are called by one goroutine.
 type sink interface {
@@ -35,6 +36,9 @@ type batch struct {
 }
 
 func (b *batch) fill(g Source, events []gateway.Event, missed uint64) {
+	if cap(b.events) > 2*len(events) {
+		b.events = nil // few events are not to hold the room of many while they wait
+	}
 	b.events, b.missed = append(b.events[:0], events...), missed
 	b.rules, b.names = g.Rules(), g.Frontends()
 	b.now, b.wall = g.Now(), time.Now()
@@ -63,9 +67,11 @@ type lane struct {
 	sink
 	name  string
 	every time.Duration // between ticks
-	queue chan delivery
+	queue chan delivery // with room for laneEvents batches: events that wait are counted, batches need not be
 	lost  *atomic.Uint64
 	over  <-chan struct{} // closed after the queue, when there is no time left
+
+	waiting atomic.Int64 // events, those that the sink is taking too
 
 	skipped uint64 // events since the last batch that found room; the follower's until the queue is closed
 }
@@ -78,14 +84,15 @@ type delivery struct {
 // offer queues a batch unless the sink is too far behind.
 func (l *lane) offer(b *batch) {
 	l.skip(b.missed)
-	b.owners.Add(1)
-	select {
-	case l.queue <- delivery{b, l.skipped}:
-		l.skipped = 0
-	default:
-		b.release()
-		l.skip(uint64(len(b.events)))
+	n := int64(len(b.events))
+	if l.waiting.Load()+n > laneEvents {
+		l.skip(uint64(n))
+		return
 	}
+	l.waiting.Add(n)
+	b.owners.Add(1)
+	l.queue <- delivery{b, l.skipped}
+	l.skipped = 0
 }
 
 func (l *lane) skip(n uint64) {
@@ -113,7 +120,10 @@ func (l *lane) run() {
 }
 
 func (l *lane) deliver(d delivery) {
-	defer d.release()
+	defer func() {
+		l.waiting.Add(-int64(len(d.events)))
+		d.release()
+	}()
 	select {
 	case <-l.over:
 		l.skip(uint64(len(d.events)))

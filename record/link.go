@@ -34,16 +34,25 @@ const (
 	// drops what it does not like.
 	dialTimeout = 5 * time.Second
 	sendTimeout = 5 * time.Second
+
+	// steady is how long a connection has to last for the next one to be tried soon.
+	steady = 10 * time.Second
 )
 
 // stream is a link that waits for the collector until ctx is done; meanwhile the
 // sink's queue fills.
 type stream struct {
 	ctx     context.Context
-	address string
+	dial    func(context.Context) (net.Conn, error)
 	conn    net.Conn // nil: none
+	since   time.Time
 	pause   time.Duration
 	unwatch func() bool
+}
+
+func newStream(ctx context.Context, address string) *stream {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	return &stream{ctx: ctx, dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", address) }}
 }
 
 func (s *stream) ready() (fresh, ok bool) {
@@ -68,13 +77,12 @@ func (s *stream) rest() bool {
 }
 
 func (s *stream) connect() {
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(s.ctx, "tcp", s.address)
+	conn, err := s.dial(s.ctx)
 	if err != nil {
-		s.pause = min(max(firstPause, 2*s.pause), lastPause)
+		s.lengthen()
 		return
 	}
-	s.conn = conn
+	s.conn, s.since = conn, time.Now()
 	s.unwatch = context.AfterFunc(s.ctx, func() { conn.Close() })
 	go func() { // a collector says nothing but goodbye: then the next send fails at once
 		io.Copy(io.Discard, conn)
@@ -85,14 +93,20 @@ func (s *stream) connect() {
 func (s *stream) send(message []byte) error {
 	s.conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 	_, err := s.conn.Write(message)
-	if err != nil {
-		s.pause = max(firstPause, s.pause)
-		s.Close()
-		return err
+	if err == nil {
+		return nil
 	}
-	s.pause = 0
-	return nil
+	if time.Since(s.since) >= steady {
+		s.pause = 0
+	}
+	s.lengthen()
+	s.Close()
+	return err
 }
+
+// lengthen doubles the pause. Who accepts and then hangs up is away too: that a message
+// was sent says only that the kernel took it.
+func (s *stream) lengthen() { s.pause = min(max(firstPause, 2*s.pause), lastPause) }
 
 func (*stream) repeats() bool { return true }
 

@@ -153,6 +153,10 @@ func (s *logSink) tick(now time.Time) {
 			s.tell(t, left)
 		}
 	}
+	s.tellMissed()
+}
+
+func (s *logSink) tellMissed() {
 	if s.missed > 0 {
 		s.log.Warn("events came faster than they could be logged", "missed", s.missed)
 		s.missed = 0
@@ -172,4 +176,5 @@ func (s *logSink) close() {
 			s.tell(t, left)
 		}
 	}
+	s.tellMissed()
 }

@@ -159,4 +159,10 @@ func TestLogMissed(t *testing.T) {
 	if out := p.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, `"missed":7`) {
 		t.Error(out)
 	}
+	p.Reset()
+	s.take(batchOf(), 2) // as a lane does last
+	s.close()
+	if out := p.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, `"missed":2`) {
+		t.Error("at the end:", out)
+	}
 }

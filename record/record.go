@@ -84,7 +84,7 @@ func (r *Recorder) open(o Options) error {
 
 func (r *Recorder) add(name string, every time.Duration, s sink) *lane {
 	l := &lane{
-		name: name, sink: s, every: every, queue: make(chan delivery, laneBatches),
+		name: name, sink: s, every: every, queue: make(chan delivery, laneEvents),
 		lost: new(atomic.Uint64), over: r.over.Done(),
 	}
 	r.lanes = append(r.lanes, l)

@@ -91,13 +91,13 @@ func (s stuck) Write(p []byte) (int, error) {
 func TestSlowSink(t *testing.T) {
 	path, blocked := filepath.Join(t.TempDir(), "flows.json"), make(stuck)
 	log := slog.New(slog.NewTextHandler(blocked, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	const n = 256 * (laneBatches + 10)
+	const n = laneEvents + 10*256
 	r, stop := start(t, Options{Gateway: &past{events: many(n)}, Log: log, File: &FileOptions{Path: path, MaxSizeInMB: 1000}})
 	until(t, "all lines", func() bool {
 		b, err := os.ReadFile(path)
 		return err == nil && strings.Count(string(b), "\n") == n
 	})
-	if lost := r.Lost(); lost["log"] != 9*256 || lost["file"] != 0 {
+	if lost := r.Lost(); lost["log"] != 10*256 || lost["file"] != 0 {
 		t.Errorf("lost are %v", lost)
 	}
 	began := time.Now()

@@ -120,8 +120,7 @@ func (s *service) planned(c *config.Config, was *inForce) (*plan, error) {
 	if err := s.path.accepts(c); err != nil {
 		return nil, err
 	}
-	_, err := s.gateway.Prepare(next.change())
-	return next, err
+	return next, s.gateway.Check(next.change())
 }
 
 // guard has the host keep its hands off all that is needed.
