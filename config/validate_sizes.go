@@ -13,7 +13,7 @@ const (
 func (v *validator) checkSizes() {
 	addresses, members, services := 0, 0, 0
 	for _, f := range v.config.FrontendIPConfigurations {
-		if p := f.Prefix(); p.IsValid() {
+		if p := f.Prefix(); p.IsValid() && p.Bits() >= widestFrontend { // else told of already
 			addresses += size(p)
 		}
 	}
