@@ -144,8 +144,8 @@ func TestLargestBodies(t *testing.T) {
 	}
 	const balance = `{"name":"l%[1]d","frontendIPConfiguration":"f%[1]d","backendAddressPool":"p%[1]d","protocol":"Tcp","frontendPort":1,"backendPort":2`
 	for name, body := range map[string]string{
-		"given":   parts(2900) + `"outboundRules":[` + list(2900, nth(`{"name":"o%[1]d","frontendIPConfigurations":["f%[1]d"],"backendAddressPool":"p%[1]d","protocol":"All"}`)) + `],"loadBalancingRules":[` + list(2900, nth(balance+`,"disableOutboundSnat":true}`)) + `]}`,
-		"implied": parts(4500) + `"loadBalancingRules":[` + list(4500, nth(balance+`}`)) + `]}`,
+		"given":   parts(2900) + `"outboundRules":[` + list(2900, nth(`{"name":"o%[1]d","frontendIPConfigurations":["f%[1]d"],"backendAddressPool":"p%[1]d","protocol":"All"}`)) + `],"loadBalancingRules":[` + list(1000, nth(balance+`,"disableOutboundSnat":true}`)) + `]}`,
+		"implied": parts(4500) + `"loadBalancingRules":[` + list(1000, nth(balance+`}`)) + `]}`,
 	} {
 		took, allocated, err := cost(func() error { _, err := Parse("json", []byte(body)); return err })
 		if err != nil || took > patience || allocated > appetite || len(body) > mebibyte {
