@@ -41,8 +41,11 @@ type asker interface {
 // connection that has nothing to do with it goes on: how long an answer takes, and
 // what the connection feels of it, beside times in which nobody asks.
 func measureQuestions(ctx context.Context, l *leg) error {
-	if err := l.startForFlood(ctx, load{maxFlows: defaultFlows}); err != nil {
+	if err := l.start(ctx, load{maxFlows: defaultFlows}); err != nil {
 		return err
+	}
+	if err := l.discard(ctx, l.server, serverLink, "ip daddr "+farPrefix.String()); err != nil {
+		return err // the server answers the connection, and not the flood
 	}
 	if err := l.fill(ctx); err != nil {
 		return err

@@ -111,13 +111,7 @@ func (old *replaced) retimed(p *Prepared) bool {
 }
 
 // rearmAll has every flow looked at when its time is up by now.
-func (g *Gateway) rearmAll() {
-	for cursor := uint32(0); ; {
-		if cursor = g.rearmSome(cursor); cursor == 0 {
-			return
-		}
-	}
-}
+func (g *Gateway) rearmAll() { walk(0, g.rearmSome) }
 
 func (g *Gateway) rearmSome(cursor uint32) (next uint32) {
 	g.mu.Lock()

@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"runtime"
+	"time"
+
 	"tidegate/conntrack"
 	"tidegate/nat"
 	"tidegate/packet"
@@ -8,7 +11,27 @@ import (
 
 // slice is how many slots of the flow table are looked at under one hold of the
 // lock: some tens of microseconds, as long as a batch of packets takes.
-const slice = 512
+const slice = 128
+
+// stride is how many slices are looked at before a walk through the table rests: a
+// millisecond, which is as finely as a process can be woken. So a walk takes a quarter
+// of one CPU, and a million flows a third of a second.
+const stride = 64
+
+// walk goes through the flow table slice by slice, until look returns 0. Packets that
+// wait for the lock have it in between.
+func walk(cursor uint32, look func(uint32) (next uint32)) {
+	for n := 1; ; n++ {
+		if cursor = look(cursor); cursor == 0 {
+			return
+		}
+		if n%stride == 0 {
+			time.Sleep(time.Millisecond)
+		} else {
+			runtime.Gosched() // to the worker that Unlock has woken: the lock itself would rather have us again
+		}
+	}
+}
 
 // Snapshot is everything that is counted, at one moment.
 type Snapshot struct {
@@ -74,19 +97,19 @@ func (g *Gateway) Snapshot() Snapshot {
 // Flows calls yield with a copy of every living flow from cursor on until it
 // returns false, and returns where to go on; 0 means the end. The table goes on
 // changing meanwhile: a flow that lives all the time is shown exactly once.
-func (g *Gateway) Flows(cursor uint32, yield func(*conntrack.Flow) bool) uint32 {
+func (g *Gateway) Flows(cursor uint32, yield func(*conntrack.Flow) bool) (next uint32) {
 	buf := make([]conntrack.Flow, 0, slice)
-	for {
-		next := g.copyFlows(cursor, &buf)
+	walk(cursor, func(cursor uint32) uint32 {
+		more := g.copyFlows(cursor, &buf)
 		for i := range buf {
 			if !yield(&buf[i]) {
-				return uint32(buf[i].ID) + 1
+				next = uint32(buf[i].ID) + 1
+				return 0
 			}
 		}
-		if cursor = next; cursor == 0 {
-			return 0
-		}
-	}
+		return more
+	})
+	return next
 }
 
 func (g *Gateway) copyFlows(cursor uint32, buf *[]conntrack.Flow) (next uint32) {
@@ -108,17 +131,16 @@ func (g *Gateway) Kill(match func(*conntrack.Flow) bool) (killed int, err error)
 // giveUp ends the living flows that match, slice by slice.
 func (g *Gateway) giveUp(match func(*conntrack.Flow) bool, why conntrack.Reason) (n int, err error) {
 	buf := make([]conntrack.Flow, 0, slice)
-	for cursor := uint32(0); ; {
+	walk(0, func(cursor uint32) uint32 {
 		next := g.copyFlows(cursor, &buf)
 		ended := g.end(buf, match, why)
 		n += len(ended)
-		if err := g.control.resetAll(ended); err != nil {
-			return n, err
+		if err = g.control.resetAll(ended); err != nil {
+			return 0
 		}
-		if cursor = next; cursor == 0 {
-			return n, nil
-		}
-	}
+		return next
+	})
+	return n, err
 }
 
 func (g *Gateway) end(flows []conntrack.Flow, match func(*conntrack.Flow) bool, why conntrack.Reason) (ended []conntrack.Ended) {

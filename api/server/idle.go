@@ -71,6 +71,7 @@ func makeIdleBounds() (all []float64) {
 // countIdle walks through all flows.
 func (s *Server) countIdle() api.IdleAges {
 	counts := make(map[uint16][]int) // by rule: flows by how many bounds they have passed
+	now := s.Gateway.Now()
 	s.Gateway.Flows(0, func(f *conntrack.Flow) bool {
 		if !s.ruleTimed(f) {
 			return true
@@ -78,7 +79,7 @@ func (s *Server) countIdle() api.IdleAges {
 		if counts[f.Rule] == nil {
 			counts[f.Rule] = make([]int, len(idleBounds)+1)
 		}
-		silent := idle(f, s.Gateway.Now()).Seconds()
+		silent := idle(f, now).Seconds()
 		counts[f.Rule][sort.SearchFloat64s(idleBounds, silent)]++
 		return true
 	})

@@ -12,8 +12,8 @@ import (
 // asked in a fraction of a second: the costly questions come last.
 type matcher struct {
 	api.Filter
-	id        conntrack.ID // of the one flow that can match, if api.Filter.ID is set
-	now       func() int64
+	id        conntrack.ID         // of the one flow that can match, if api.Filter.ID is set
+	now       int64                // when the question was asked
 	rules     []bool               // by rule number: has the name
 	frontends map[packet.Addr]bool // has the name
 	address   api.Endpoints        // the same key, read as an address
@@ -21,7 +21,7 @@ type matcher struct {
 }
 
 func (s *Server) matcher(f api.Filter) *matcher {
-	m := &matcher{Filter: f, now: s.Gateway.Now, frontends: make(map[packet.Addr]bool)}
+	m := &matcher{Filter: f, now: s.Gateway.Now(), frontends: make(map[packet.Addr]bool)}
 	for _, r := range s.Gateway.Rules() {
 		m.rules = append(m.rules, r.Name == f.Rule)
 	}
@@ -44,7 +44,7 @@ func (m *matcher) matches(f *conntrack.Flow) bool {
 		m.Proto != "" && f.Tuple[0].Proto.String() != m.Proto,
 		m.State != "" && f.State.String() != m.State,
 		m.Rule != "" && !m.named(f.Rule),
-		m.IdleOver != 0 && idle(f, m.now()) <= m.IdleOver:
+		m.IdleOver != 0 && idle(f, m.now) <= m.IdleOver:
 		return false
 	}
 	return m.matchesEnds(f)
