@@ -43,6 +43,12 @@ func (e Endpoints) Contains(ap netip.AddrPort) bool {
 	return e.prefix.Contains(ap.Addr()) && (!e.hasPort || e.port == ap.Port())
 }
 
+// Prefix returns the addresses, and the port if there is one; the zero Prefix if all are
+// selected.
+func (e Endpoints) Prefix() (addresses netip.Prefix, port uint16, hasPort bool) {
+	return e.prefix, e.port, e.hasPort
+}
+
 // String returns what ParseEndpoints reads, and "" for the zero value.
 func (e Endpoints) String() string {
 	switch {

@@ -26,10 +26,10 @@ func (p Problem) String() string {
 }
 
 // mostProblems is how many are told: more than anybody mends before the next look.
-const mostProblems = 100
+const mostProblems = 1_000
 
 // Problems is everything wrong with a configuration, in the order of the tree. Of
-// more than 100 it is some; the last Problem, which has no path, says so. It is
+// more than 1,000 it is some; the last Problem, which has no path, says so. It is
 // never empty where it is returned as an error.
 type Problems []Problem
 

@@ -113,10 +113,14 @@ func (old *replaced) retimed(p *Prepared) bool {
 // rearmAll has every flow looked at when its time is up by now.
 func (g *Gateway) rearmAll() { walk(0, g.rearmSome) }
 
-func (g *Gateway) rearmSome(cursor uint32) (next uint32) {
+func (g *Gateway) rearmSome(cursor uint32) (next uint32, seen int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.table.Each(cursor, slice, g.table.Rearm)
+	next = g.table.Each(cursor, slice, func(r conntrack.Ref) {
+		g.table.Rearm(r)
+		seen++
+	})
+	return next, seen
 }
 
 // endFallen ends the flows that stand on nothing any more.

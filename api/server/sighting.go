@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"tidegate/api"
@@ -51,24 +50,21 @@ func (v *sieve) matchesAddresses(x *gateway.Sighting) bool {
 	if f.ID != "" || f.Rule != "" || f.State != "" || f.IdleOver != 0 || packet.Decode(x.Packet, &p) != packet.FaultNone {
 		return false
 	}
-	e := wireEnds(x, &p)
-	return (f.Proto == "" || p.Proto.String() == f.Proto) &&
-		f.Internal.Contains(e.Internal) && f.Backend.Contains(e.Internal) && f.External.Contains(e.External) && f.Remote.Contains(e.Remote) &&
-		(f.Frontend == "" || v.flows.frontends[packet.AddrFrom(e.External.Addr())] || v.flows.byAddress && v.flows.address.Contains(e.External))
+	return (f.Proto == "" || p.Proto.String() == f.Proto) && v.flows.matchesEnds(wireEnds(x, &p))
 }
 
 // wireEnds are the ends of a packet as they can be told from the cable that it is on:
 // inside there is a backend at the far end of it; outside a remote, who writes to a
 // frontend, or to a backend past it.
-func wireEnds(x *gateway.Sighting, p *packet.Parsed) conntrack.Ends {
-	far, other := p.Source(), p.Destination()
+func wireEnds(x *gateway.Sighting, p *packet.Parsed) ends {
+	far, other := point{p.Src, p.SrcPort}, point{p.Dst, p.DstPort}
 	if x.After {
 		far, other = other, far
 	}
 	if x.Side == nexthop.Inside {
-		return conntrack.Ends{Internal: far, External: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Remote: other}
+		return ends{internal: far, remote: other}
 	}
-	return conntrack.Ends{Internal: other, External: other, Remote: far}
+	return ends{internal: other, external: other, remote: far}
 }
 
 // comment says in one line what a packet is of, and what became of it.
