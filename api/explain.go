@@ -53,7 +53,7 @@ type DeadFlow struct {
 	Flow         Flow      `json:"flow" doc:"As it was at its end"`
 	Ended        time.Time `json:"ended"`
 	Reason       string    `json:"reason" enum:"fin,rst,idle,killed,backend-down,rule-removed,drained,half-open"`
-	Timer        string    `json:"timer,omitempty" doc:"The timer that ran out: idleTimeoutInMinutes of the rule, timers.tcpHalfOpen, ..."`
+	Timer        string    `json:"timer,omitempty" doc:"The timer that ran out: the idle timeout of a rule, timers.tcpHalfOpen, ..."`
 	TimerSeconds float64   `json:"timerSeconds,omitempty" doc:"Its setting then"`
 	Resets       []string  `json:"resets" nullable:"false" doc:"What was sent to whom, a sentence each"`
 	Message      string    `json:"message" doc:"All of it in one sentence"`

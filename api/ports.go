@@ -33,6 +33,7 @@ type PortRow struct {
 	Used      int    `json:"used" doc:"Ports with a flow, held ones included"`
 	Held      int    `json:"held" doc:"Of the used: ports whose flows are all over and held (TIME_WAIT, CLOSED); 0 if it was not asked for (held=false)"`
 	Free      int    `json:"free" doc:"Allocated less used"`
+	Draining  int    `json:"draining,omitempty" doc:"Ports with flows of its that it owns no longer: after a change of the configuration"`
 	Failed    uint64 `json:"failed" doc:"New flows that got no port, since the start; by frontend, at the member's first"`
 }
 

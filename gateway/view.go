@@ -52,6 +52,7 @@ type LeaseCounts struct {
 	Member         packet.Addr
 	Protocol       packet.Protocol
 	Blocks         []nat.PortBlock
+	Leaving        []nat.PortBlock // owned no longer, used yet
 	Opened, Failed uint64
 }
 
@@ -90,7 +91,7 @@ func (g *Gateway) Snapshot() Snapshot {
 	for _, l := range g.policy.Leases() {
 		s.Leases = append(s.Leases, LeaseCounts{
 			Rule: l.Rule, Member: l.Member, Protocol: l.Protocol, Opened: l.Opened(), Failed: l.Failed,
-			Blocks: append([]nat.PortBlock(nil), l.Blocks...),
+			Blocks: append([]nat.PortBlock(nil), l.Blocks...), Leaving: l.Leaving(),
 		})
 	}
 	return s

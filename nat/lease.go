@@ -90,6 +90,15 @@ func (l *Lease) Total() int { return l.total }
 // Used returns how many ports have a flow, live or held.
 func (l *Lease) Used() int { return l.used }
 
+// Leaving returns the ports that the lease owns no longer, with those that have flows
+// counted as used.
+func (l *Lease) Leaving() (all []PortBlock) {
+	for _, u := range l.former {
+		all = append(all, u.Blocks...)
+	}
+	return slices.DeleteFunc(all, func(b PortBlock) bool { return b.Used == 0 })
+}
+
 // Opened returns how many flows have been given a port.
 func (l *Lease) Opened() (n uint64) {
 	for _, b := range l.Blocks {

@@ -51,14 +51,14 @@ func TestExplainDead(t *testing.T) {
 		if d == nil || e.Flow != nil {
 			t.Fatalf("%s: %+v", words, e)
 		}
-		if !slices.Equal(d.Resets, want) || d.Reason != "idle" || d.Timer != "idleTimeoutInMinutes of outboundRule egress" || d.TimerSeconds != 240 {
+		if !slices.Equal(d.Resets, want) || d.Reason != "idle" || d.Timer != "the idle timeout of outboundRule egress" || d.TimerSeconds != 240 {
 			t.Errorf("%+v\nwant %q", d, want)
 		}
 		if ago := time.Since(d.Ended); ago < 2*time.Minute-time.Millisecond || ago > 2*time.Minute+10*time.Second || d.Flow.State != "ESTABLISHED" || d.Flow.PacketsOut != 3 {
 			t.Errorf("%v ago: %+v", ago, d)
 		}
 		steps := strings.Join(e.Steps, "\n")
-		for _, step := range append(slices.Clone(want), "No flow has this tuple now; the last one ended 2m", d.Message, "The timer that ran out was idleTimeoutInMinutes of outboundRule egress, 4m0s.") {
+		for _, step := range append(slices.Clone(want), "No flow has this tuple now; the last one ended 2m", d.Message, "The timer that ran out was the idle timeout of outboundRule egress, 4m0s.") {
 			if !strings.Contains(steps, step) {
 				t.Errorf("%s: no step is %q:\n%s", words, step, steps)
 			}
@@ -85,7 +85,7 @@ func TestDeadTimers(t *testing.T) {
 			r.open("10.0.0.10:1", server)
 			r.pass(nexthop.Inside, packettest.TCP(packettest.Segment{Src: "10.0.0.10:1", Dst: server, Seq: 1001, Flags: packet.RST}))
 		}, 18 * time.Second},
-		{"udp", "udp 10.0.0.10:1 198.51.100.7:53", "idleTimeoutInMinutes of outboundRule egress", 240, func(r *rig) {
+		{"udp", "udp 10.0.0.10:1 198.51.100.7:53", "the idle timeout of outboundRule egress", 240, func(r *rig) {
 			r.datagram("10.0.0.10:1", "198.51.100.7:53")
 		}, testIdle + 6*time.Second},
 		{"icmp", "icmp 10.0.0.10:7 198.51.100.7", "timers.icmp", 30, func(r *rig) {

@@ -91,5 +91,5 @@ func (s *Server) timerOf(f *conntrack.Flow) string {
 	case proto == packet.UDP && rule.UDPIdle != 0:
 		return "timers.udpLoadBalanced"
 	}
-	return fmt.Sprintf("idleTimeoutInMinutes of %s %s", rule.Type, rule.Name)
+	return fmt.Sprintf("the idle timeout of %s %s", rule.Type, rule.Name)
 }

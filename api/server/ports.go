@@ -42,18 +42,21 @@ func (s *Server) ports(q api.PortsQuery) []api.PortRow {
 		held = s.heldPorts()
 	}
 	rows, at := []api.PortRow{}, make(map[api.PortRow]int)
+	rowOf := func(l *gateway.LeaseCounts, frontend packet.Addr) *api.PortRow {
+		key := s.rowKey(q.By, l, frontend)
+		if _, ok := at[key]; !ok {
+			at[key] = len(rows)
+			rows = append(rows, key)
+		}
+		return &rows[at[key]]
+	}
 	for i := range leases {
 		l := &leases[i]
 		if l.Member == 0 {
 			continue // of no pool member and no outbound rule: made for hairpin flows, out of ports that no rule gives out
 		}
 		for n, b := range l.Blocks {
-			key := s.rowKey(q.By, l, b.Frontend)
-			if _, ok := at[key]; !ok {
-				at[key] = len(rows)
-				rows = append(rows, key)
-			}
-			row := &rows[at[key]]
+			row := rowOf(l, b.Frontend)
 			row.Allocated += b.Count
 			row.Used += b.Used
 			row.Held += min(b.Used, held.count(l.Protocol, b))
@@ -61,6 +64,9 @@ func (s *Server) ports(q api.PortsQuery) []api.PortRow {
 			if n == 0 {
 				row.Failed += l.Failed
 			}
+		}
+		for _, b := range l.Leaving {
+			rowOf(l, b.Frontend).Draining += b.Used
 		}
 	}
 	return rows

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -26,13 +27,25 @@ func denyCrossOrigin(w http.ResponseWriter, _ *http.Request) {
 // A link to the dashboard works.
 func ownPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		site := r.Header.Get("Sec-Fetch-Site") // https://www.w3.org/TR/fetch-metadata/
-		if (site == "cross-site" || site == "same-site") && !public(r) {
+		if fromElsewhere(r) && !public(r) {
 			denyCrossOrigin(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// fromElsewhere goes by what browsers send with every request, or where they are too old
+// for that with those whose answer a page could read.
+func fromElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") { // https://www.w3.org/TR/fetch-metadata/
+	case "cross-site", "same-site":
+		return true
+	case "":
+		origin, err := url.Parse(r.Header.Get("Origin"))
+		return err != nil || origin.Host != "" && origin.Host != r.Host || r.Header.Get("Origin") == "null"
+	}
+	return false
 }
 
 // maxDetails bounds the errors of one answer: a body of 1 MiB can have some hundred

@@ -42,6 +42,10 @@ func portTable(by api.PortsBy, rows []api.PortRow, held bool) *table {
 	if held {
 		columns = slices.Insert(columns, 4, column{head: "HELD", right: true, rank: 4})
 	}
+	draining := slices.ContainsFunc(rows, func(r api.PortRow) bool { return r.Draining > 0 })
+	if draining {
+		columns = append(columns, column{head: "DRAINING", right: true})
+	}
 	t := newTable(columns...)
 	for _, r := range rows {
 		look := portLook(&r)
@@ -49,6 +53,9 @@ func portTable(by api.PortsBy, rows []api.PortRow, held bool) *table {
 		cells := []any{painted{look, name}, r.Protocol, r.Allocated, painted{look, fmt.Sprint(r.Used)}, painted{look, fmt.Sprint(r.Free)}, r.Failed}
 		if held {
 			cells = slices.Insert(cells, 4, any(r.Held))
+		}
+		if draining {
+			cells = append(cells, r.Draining)
 		}
 		t.add(cells...)
 	}

@@ -132,8 +132,12 @@ var sections = map[gateway.RuleType][]string{
 
 // position says where the configuration has a rule, "" if nowhere.
 func (s *service) position(t gateway.RuleType, name string) string {
+	now := s.now()
+	if now.source == apiSource {
+		return "" // a text that nobody has
+	}
 	for _, section := range sections[t] {
-		if at := s.now().config.RulePosition(section, name); at != "" {
+		if at := now.config.RulePosition(section, name); at != "" {
 			return at
 		}
 	}
