@@ -18,6 +18,7 @@ type Explanation struct {
 	ToFrontend bool             // the destination is an address that the gateway answers for
 	Inbound    *nat.InboundRule // of a new flow: the rule that the destination has, if it applies; only to be read
 
+	Buried    bool // it is of the end that was asked, of a flow given up a moment ago
 	Known     bool // a flow has that tuple: Flow, going in Direction
 	Flow      conntrack.Flow
 	Direction conntrack.Direction
@@ -60,7 +61,7 @@ func (g *Gateway) Explain(t packet.Tuple, from nexthop.Side) Explanation {
 	case known && !buried && (g.table.FromInside(ref) != (from == nexthop.Inside) || !g.displaced(&p, ref)):
 		g.explainKnown(&e, ref)
 	case buried && ref.Direction() == conntrack.Reply:
-		e.Rule, e.Verdict = int(g.table.Rule(ref)), Reset
+		e.Buried, e.Rule, e.Verdict = true, int(g.table.Rule(ref)), Reset
 		if g.rules[e.Rule].mute() {
 			e.Verdict = DropNoFlow
 		}

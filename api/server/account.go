@@ -138,6 +138,9 @@ func (a *account) hop() packet.Addr {
 
 // remark is what remarks say of the verdict, with the case at hand filled in.
 func (a *account) remark() string {
+	if a.Buried && a.Verdict == gateway.DropNoFlow {
+		return "Nobody is told (lateTcpReset is off)."
+	}
 	rule := "none"
 	if a.rule != nil {
 		rule = a.rule.Name

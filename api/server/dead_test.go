@@ -184,3 +184,15 @@ func TestPortsUncounted(t *testing.T) {
 		t.Errorf("%+v\n%+v", with, without)
 	}
 }
+
+// An answer to a flow that was given up a moment ago does not begin one.
+func TestExplainAnswerOfTheDead(t *testing.T) {
+	r := newRig(t)
+	external := r.open("10.0.0.10:1", "198.51.100.7:443")
+	r.request(http.MethodDelete, "/v1/flows?rule=egress")
+	e := r.explain("tcp 198.51.100.7:443 " + external)
+	steps := strings.Join(e.Steps, "\n")
+	if e.Verdict != "no-flow" || strings.Contains(steps, "for tcp of 198.51.100.7") || !strings.Contains(steps, "given up a moment ago") {
+		t.Errorf("%s:\n%s", e.Verdict, steps)
+	}
+}

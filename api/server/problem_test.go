@@ -178,3 +178,17 @@ func TestOpenAPI(t *testing.T) {
 		t.Errorf("flows may be %v", list["flows"].Type)
 	}
 }
+
+// A browser that says nothing of where a page is from says its origin.
+func TestOriginOfOldBrowsers(t *testing.T) {
+	r := newRig(t)
+	for origin, want := range map[string]int{"http://evil.example": 403, "null": 403, "%": 403, "http://tidegate": 200, "": 200} {
+		var header []string
+		if origin != "" {
+			header = []string{"Origin", origin}
+		}
+		if a := r.request("GET", "/v1/status", header...); a.status != want {
+			t.Errorf("from %q: %d", origin, a.status)
+		}
+	}
+}

@@ -80,7 +80,7 @@ func (a *account) admission() []string {
 	switch {
 	case a.rule == nil:
 		return []string{"No rule applies."}
-	case a.Verdict == gateway.Reset: // a SYN begins a flow unless it is from who was asked
+	case a.Buried:
 		return []string{fmt.Sprintf("It is of a flow of %s that was given up a moment ago.", a.placedRule())}
 	case a.Inbound != nil:
 		return a.service()
