@@ -147,6 +147,8 @@ func (c *Client) failure(method, path string, err error) error {
 	var op *net.OpError
 	var call *os.SyscallError
 	switch {
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("api: %s %s %s: there is no TLS at that address; use http://", method, c.address, path)
 	case !errors.As(err, &op) || op.Op != "dial":
 		var wrapped *url.Error
 		if errors.As(err, &wrapped) {
@@ -167,11 +169,18 @@ func (c *Client) failure(method, path string, err error) error {
 	return fmt.Errorf("api: connect %s: %w; %s", c.address, err, remedy)
 }
 
+// needsTLS is in what net/http answers to plain HTTP where it is to speak TLS.
+const needsTLS = "HTTP request to an HTTPS server"
+
 // refusal reads the problem that the gateway has with a request.
 func refusal(resp *http.Response) error {
 	p := NewProblem(resp.StatusCode, "")
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if media != ProblemType || json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(p) != nil {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	switch {
+	case media != ProblemType && strings.Contains(string(text), needsTLS):
+		return errors.New("that address speaks TLS; use https://")
+	case media != ProblemType || err != nil || json.Unmarshal(text, p) != nil:
 		return fmt.Errorf("%s, and not from a tidegate", resp.Status)
 	}
 	return fmt.Errorf("%s: %w", resp.Status, p)

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -94,6 +96,28 @@ func TestRefusal(t *testing.T) {
 	}
 	if want := "api: GET /v1/flows: 400 Bad Request: no; query.x: really"; err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
+// Who mistakes http for https, or the other way round, is told which it is.
+func TestSchemeMismatch(t *testing.T) {
+	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	plain, secure := httptest.NewServer(nothing), httptest.NewUnstartedServer(nothing)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(plain.Close)
+	t.Cleanup(secure.Close)
+	for address, want := range map[string]string{
+		strings.Replace(plain.URL, "http:", "https:", 1):  "use http://",
+		strings.Replace(secure.URL, "https:", "http:", 1): "use https://",
+	} {
+		c, err := NewClient(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Status(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "; "+want) {
+			t.Errorf("%s: %v, want %s", address, err, want)
+		}
 	}
 }
 

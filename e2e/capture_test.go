@@ -108,7 +108,7 @@ func TestCLICapture(t *testing.T) {
 			"capture -w " + file + " --snaplen 1":                  {2, "", "tidegate: --snaplen 1: must be 20–65535\n"},
 			"capture -w " + file + " --packets 0":                  {2, "", "tidegate: --packets 0: must be 1–1000000000\n"},
 			"capture -w " + file + " --api unix:/nowhere/api.sock": {1, "", "tidegate: api: connect unix:/nowhere/api.sock: "},
-			"capture -w " + r.dir:                                  {1, "", "tidegate: api: GET /v1/capture: write: open " + r.dir + ": is a directory\n"},
+			"capture -w " + r.dir:                                  {1, "", "tidegate: capture: open " + r.dir + ": is a directory\n"},
 		} {
 			if o := r.cli(strings.Fields(args)...); o.status != want.status || o.stdout != "" || !strings.HasPrefix(o.stderr, want.stderr) {
 				r.Errorf("%s: %+v", args, o)

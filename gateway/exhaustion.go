@@ -38,9 +38,13 @@ func (s shortage) notice(rule string, n uint64) Notice {
 	if l.Member == 0 {
 		owner = "Frontend " + l.Frontend.String() + " (for flows that stay inside)"
 	}
+	flows := "1 flow"
+	if n != 1 {
+		flows = fmt.Sprintf("%d flows", n)
+	}
 	return Notice{
 		Kind: SNATExhausted, Rule: int(s.rule), Backend: l.Member, Protocol: l.Protocol, Towards: l.Refused, Count: n,
-		Message: fmt.Sprintf("%s has no %v port left of the %d that rule %s gives it: %d flows refused, the last towards %v.",
-			owner, l.Protocol, l.Total(), rule, n, l.Refused),
+		Message: fmt.Sprintf("%s has no %v port left of the %d that rule %s gives it: %s refused, the last towards %v.",
+			owner, l.Protocol, l.Total(), rule, flows, l.Refused),
 	}
 }

@@ -119,8 +119,14 @@ func (j *journal) note(n Notice, now int64) {
 
 // read fills buf with what is kept of the events after a number, in order, and says
 // how many before the last of them are not kept any more.
-func (j *journal) read(after uint64, buf []Event) (n int, missed uint64) {
+func (j *journal) read(after uint64, buf []Event, beginnings bool) (n int, missed uint64) {
 	begun, over, notices := j.begun.after(after), j.over.after(after), j.notices.after(after)
+	if !beginnings {
+		begun = j.begun.added
+		if !j.over.lacks(after) && !j.notices.lacks(after) {
+			defer func() { missed = 0 }() // it is beginnings that are not there
+		}
+	}
 	for ; n < len(buf); n++ {
 		b, o, s := j.begun.seq(begun), j.over.seq(over), j.notices.seq(notices)
 		switch e := &buf[n]; min(b, o, s) {
@@ -182,6 +188,12 @@ func (r *ring[T, P]) after(number uint64) int {
 	return first + sort.Search(r.added-first, func(i int) bool { return r.at(first+i).number() > number })
 }
 
+// lacks says that entries with a larger number may be gone.
+func (r *ring[T, P]) lacks(number uint64) bool {
+	first := r.oldest()
+	return first > 0 && r.at(first).number() > number+1
+}
+
 func (r *ring[T, P]) seq(i int) uint64 {
 	if i >= r.added {
 		return none
@@ -201,9 +213,13 @@ func (g *Gateway) Note(n Notice) {
 // 1,024 other events are kept. It takes the lock for a moment; buf of some hundreds
 // is as much as should be asked for at once.
 func (g *Gateway) Events(after uint64, buf []Event) (n int, missed uint64) {
+	return g.events(after, buf, true)
+}
+
+func (g *Gateway) events(after uint64, buf []Event, beginnings bool) (n int, missed uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.journal.read(after, buf)
+	return g.journal.read(after, buf, beginnings)
 }
 
 // LastEvent returns the number of the last event, 0 before the first.
@@ -226,13 +242,15 @@ const (
 // Follow calls yield with the events after the one with that number, as they happen,
 // until ctx is done or yield returns an error, which it returns. missed says how many
 // are lost before those given, because yield took too long. The events are yield's
-// only until it returns.
-func (g *Gateway) Follow(ctx context.Context, after uint64, yield func(events []Event, missed uint64) error) error {
+// only until it returns. beginnings is asked each time whether flows that begin are
+// wanted, of which there may be very many; nil: they are. Without them missed is 0 unless
+// others are lost too, and then counts both.
+func (g *Gateway) Follow(ctx context.Context, after uint64, beginnings func() bool, yield func(events []Event, missed uint64) error) error {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	buf := make([]Event, followBatch)
 	for {
-		n, missed := g.Events(after, buf)
+		n, missed := g.events(after, buf, beginnings == nil || beginnings())
 		if n > 0 {
 			after = buf[n-1].Seq
 			if err := yield(buf[:n], missed); err != nil {

@@ -97,7 +97,7 @@ func TestJournalKeeps(t *testing.T) {
 	var got []Event
 	lost, buf := uint64(0), make([]Event, 100)
 	for after := uint64(0); ; {
-		n, missed := j.read(after, buf)
+		n, missed := j.read(after, buf, true)
 		lost += missed
 		got = append(got, buf[:n]...)
 		if n == 0 {
@@ -126,7 +126,7 @@ func TestFollow(t *testing.T) {
 		r.Note(Notice{Kind: ConfigReloaded, Rule: -1, Message: "after"})
 	}
 	enough, n := errors.New("enough"), 0
-	err := r.Follow(t.Context(), from, func(events []Event, missed uint64) error {
+	err := r.Follow(t.Context(), from, nil, func(events []Event, missed uint64) error {
 		for _, e := range events {
 			if e.Message != "after" || missed != 0 {
 				t.Errorf("%d missed, %+v", missed, e)
@@ -142,8 +142,22 @@ func TestFollow(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Follow(ctx, r.LastEvent(), nil); err != nil {
+	if err := r.Follow(ctx, r.LastEvent(), nil, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who wants no beginnings gets none, and is told of nothing missed for their want.
+func TestWithoutBeginnings(t *testing.T) {
+	j := newJournal()
+	j.fill(100)
+	buf := make([]Event, 300)
+	if n, missed := j.read(0, buf, false); n != 100 || missed != 0 || buf[99].Kind != FlowClosed || buf[99].Seq != 200 {
+		t.Errorf("%d events, %d missed, last %+v", n, missed, buf[99])
+	}
+	j.fill(keptFlows + 50)
+	if _, missed := j.read(0, buf, false); missed < 150 {
+		t.Errorf("%d missed where 150 ends are", missed)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 // Source is what a Recorder needs of a gateway.
 type Source interface {
-	Follow(ctx context.Context, after uint64, yield func(events []gateway.Event, missed uint64) error) error
+	Follow(ctx context.Context, after uint64, beginnings func() bool, yield func(events []gateway.Event, missed uint64) error) error
 	Rules() []gateway.Rule
 	Frontends() gateway.Names
 	Now() int64
@@ -108,9 +109,17 @@ func (r *Recorder) Run(ctx context.Context) error {
 		r.feed(events, missed)
 		return nil
 	}
-	err := r.gateway.Follow(ctx, after, yield)
+	err := r.gateway.Follow(ctx, after, r.beginnings, yield)
 	end := time.Now().Add(drainTime)
 	return errors.Join(err, r.drain(&after, yield, end), r.finish(&lanes, end))
+}
+
+// beginnings says whether anybody records flows that begin: a log above debug does not.
+func (r *Recorder) beginnings() bool {
+	return slices.ContainsFunc(r.lanes, func(l *lane) bool {
+		log, ok := l.sink.(*logSink)
+		return !ok || log.log.Enabled(context.Background(), slog.LevelDebug)
+	})
 }
 
 // drain feeds what has happened since the follower was stopped: following with a
@@ -120,7 +129,7 @@ func (r *Recorder) drain(after *uint64, yield func([]gateway.Event, uint64) erro
 	cancel()
 	for time.Now().Before(end) {
 		was := *after
-		if err := r.gateway.Follow(over, was, yield); err != nil || *after == was {
+		if err := r.gateway.Follow(over, was, r.beginnings, yield); err != nil || *after == was {
 			return err
 		}
 	}

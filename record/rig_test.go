@@ -49,7 +49,7 @@ func (p *past) next(after uint64) (events []gateway.Event, missed uint64) {
 	return nil, 0
 }
 
-func (p *past) Follow(ctx context.Context, after uint64, yield func([]gateway.Event, uint64) error) error {
+func (p *past) Follow(ctx context.Context, after uint64, _ func() bool, yield func([]gateway.Event, uint64) error) error {
 	for {
 		events, missed := p.next(after)
 		if len(events) > 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,7 +103,8 @@ func (s *Server) stream(r *http.Request, w http.ResponseWriter, q *api.EventQuer
 	pings.Go(func() { out.ping(ctx, cancel) })
 	defer pings.Wait()
 	defer cancel()
-	_ = s.Gateway.Follow(ctx, after, func(events []gateway.Event, missed uint64) error { // whoever is gone needs no reason
+	beginnings := func() bool { return len(q.Types) == 0 || slices.Contains(q.Types, api.FlowCreated) }
+	_ = s.Gateway.Follow(ctx, after, beginnings, func(events []gateway.Event, missed uint64) error { // whoever is gone needs no reason
 		return out.write(s.chunk(q, events, missed))
 	})
 }

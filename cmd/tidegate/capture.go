@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,8 @@ func newCapture(g *global) *cobra.Command {
 			"and tshark open the file, which only its owner may read.\n\n" + filterHelp + "\n\n" +
 			"A packet that is of no flow is selected by its own protocol and addresses.",
 		Example: "  tidegate capture internal=10.0.0.10 -w member.pcapng\n" +
-			"  tidegate capture proto=tcp remote=198.51.100.7:443 --seconds 60 -w server.pcapng\n" +
-			"  tidegate capture rule=egress -w - | tshark -r - -T fields -e frame.interface_name -e frame.comment",
+			"  tidegate capture proto=tcp remote=198.51.100.7:443 --seconds 60 -w s.pcapng\n" +
+			"  tidegate capture rule=egress -w - | tshark -r - -T fields -e frame.comment",
 		ValidArgsFunction: g.completeFilter,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if q.Filter, err = parseFilter(args); err != nil {
@@ -87,13 +88,30 @@ func captureTo(cmd *cobra.Command, c *api.Client, q api.CaptureQuery, file io.Wr
 	var captured atomic.Pointer[api.Captured]
 	captured.Store(&api.Captured{})
 	stop := everySecond(cmd.ErrOrStderr(), func() string { return capturedText(captured.Load()) })
+	began := time.Now()
 	err := c.Capture(cmd.Context(), q, file, func(n api.Captured) { captured.Store(&n) })
+	took := time.Since(began)
 	stop()
+	if local := (*fs.PathError)(nil); errors.As(err, &local) {
+		return fmt.Errorf("capture: %w", local) // the gateway has no part in it
+	}
 	if err != nil {
 		return interrupted(cmd.Context(), err)
 	}
-	_, err = fmt.Fprintln(cmd.ErrOrStderr(), capturedText(captured.Load()))
-	return err
+	if _, err = fmt.Fprintln(cmd.ErrOrStderr(), capturedText(captured.Load())); err != nil {
+		return err
+	}
+	if cmd.Context().Err() == nil && !atLimit(q, captured.Load(), took) {
+		return errors.New("capture: the gateway ended the capture; what has come is kept; `tidegate status` says whether it still runs")
+	}
+	return nil
+}
+
+// atLimit says whether a capture has ended because it was to. The gateway's clock
+// measured the time, so to the second is near enough.
+func atLimit(q api.CaptureQuery, n *api.Captured, took time.Duration) bool {
+	return q.Packets > 0 && n.Packets >= uint64(q.Packets) ||
+		q.Seconds > 0 && took.Round(time.Second) >= time.Duration(q.Seconds)*time.Second
 }
 
 func capturedText(c *api.Captured) string {
@@ -138,8 +156,21 @@ func (f *laterFile) Write(b []byte) (n int, err error) {
 		if f.File, err = os.OpenFile(f.name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err != nil {
 			return 0, err
 		}
+		if err = f.hide(); err != nil {
+			return 0, err
+		}
 	}
 	return f.File.Write(b)
+}
+
+// hide takes from others what rights they had to a file that was there. What is no
+// file, such as a pipe with a name, keeps its own.
+func (f *laterFile) hide() error {
+	s, err := f.Stat()
+	if err != nil || !s.Mode().IsRegular() || s.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return f.Chmod(0o600)
 }
 
 // Close closes the file, if it was opened.

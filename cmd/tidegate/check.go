@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,8 @@ func newCheck() *cobra.Command {
 		Use:   "check -c FILE",
 		Short: "Validate a configuration; print every problem; touch nothing",
 		Long: "Reads a configuration and says what is in it, or prints every problem there is, one per line\n" +
-			"and by its key. The gateway need not run, and nothing is changed.",
+			"and by its key. The gateway need not run, and nothing is changed. No other file is opened: not\n" +
+			"the tokens and certificates that api names, which `tidegate run` reads when it starts.",
 		Example: "  tidegate check -c tidegate.yaml && systemctl reload tidegate",
 		Args:    usageArgs(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,6 +38,9 @@ func newCheck() *cobra.Command {
 
 // load reads the configuration; one that can't be used is a wrong call.
 func load(file string) (*config.Config, error) {
+	if _, err := os.Stat(file); err != nil { // before its extension is judged
+		return nil, usageError{fmt.Errorf("config: %w", err)}
+	}
 	c, err := config.Load(file)
 	if err != nil {
 		return nil, usageError{err}

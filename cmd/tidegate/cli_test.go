@@ -54,6 +54,11 @@ func each(root *cobra.Command, f func(*cobra.Command)) {
 func TestHelpFits(t *testing.T) {
 	each(newRoot(), func(c *cobra.Command) {
 		path := strings.Fields(c.CommandPath())[1:]
+		for l := range strings.Lines(c.Example) {
+			if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > helpWidth {
+				t.Errorf("%s has an example of %d characters: %s", path, n, l)
+			}
+		}
 		out, _, err := call(t, append(path, "--help")...)
 		if err != nil {
 			t.Fatal(err)
@@ -114,6 +119,17 @@ func TestUnknownCommand(t *testing.T) {
 		_, _, err := call(t, strings.Fields(words)...)
 		if err == nil || err.Error() != want || exitStatus(err) != exitUsage {
 			t.Errorf("%s: %v", words, err)
+		}
+	}
+}
+
+// A file that is not there is said to be missing, whatever its extension.
+func TestCheckNoFile(t *testing.T) {
+	for _, name := range []string{"tidegate", "tidegate.yaml"} {
+		file := filepath.Join(t.TempDir(), name)
+		_, _, err := call(t, "check", "-c", file)
+		if err == nil || !strings.HasSuffix(err.Error(), name+": no such file or directory") || exitStatus(err) != exitUsage {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

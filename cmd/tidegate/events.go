@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"tidegate/api"
@@ -27,7 +28,7 @@ func newEvents(g *global) *cobra.Command {
 			"does when events are missed. With -o json a list is one document, and --follow writes one\n" +
 			"object per line.\n\nThe types are " + strings.Join(api.EventTypes(), ", ") + ".",
 		Example: "  tidegate events\n  tidegate events --follow --type snat.exhausted --type backend.down\n" +
-			"  tidegate events --follow -o json | jq -r 'select(.reason == \"idle\") | .flow.remote'",
+			"  tidegate events --follow -o json | jq 'select(.reason == \"idle\").flow.remote'",
 		Args: usageArgs(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkEvents(cmd, &q, follow); err != nil {
@@ -37,7 +38,7 @@ func newEvents(g *global) *cobra.Command {
 				return g.followEvents(cmd, q)
 			}
 			ask := func(ctx context.Context, c *api.Client) (api.EventList, error) { return c.Events(ctx, q) }
-			return inquire(g, cmd, ask, func(p *page, l *api.EventList) { p.table(eventTable(p, l.Events, g.wide())) })
+			return inquire(g, cmd, ask, func(p *page, l *api.EventList) { p.table(folded(p, eventTable(p, l.Events, g.wide()))) })
 		},
 	}
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on with what happens")
@@ -84,6 +85,34 @@ func eventTable(p *page, events []api.Event, wide bool) *table {
 			at, message = clock(e.Time.Local(), time.Now()), brief(e)
 		}
 		t.add(at, painted{eventLook(e), e.Type}, orElse(e.Rule, "-"), message)
+	}
+	return t
+}
+
+// folded breaks the messages of an event table that the terminal has no room for: the
+// rest of one stands below it, in rows of its own.
+func folded(p *page, t *table) *table {
+	if p.width == 0 || p.whole {
+		return t
+	}
+	last := len(t.columns) - 1
+	widths := t.natural()
+	room := p.width - total(widths[:last]) - gutter
+	if room < t.columns[last].min {
+		room += widths[last-1] + gutter // the table leaves the rule out
+	}
+	room = max(room, len(t.columns[last].head))
+	rows := t.rows
+	t.rows = nil
+	for _, row := range rows {
+		message := row[last]
+		for i, text := range strings.Split(ansi.Wrap(message.text, room, ""), "\n") {
+			if i > 0 {
+				row = make([]painted, len(t.columns))
+			}
+			row[last] = painted{message.look, text}
+			t.rows = append(t.rows, row)
+		}
 	}
 	return t
 }
@@ -156,6 +185,6 @@ func (g *global) printEvent(w io.Writer, e api.Event) error {
 		t := eventTable(p, []api.Event{e}, g.wide())
 		t.bare = true // and the columns are where those of the other events are, mostly
 		t.columns[1].least, t.columns[2].least = len(api.ConfigReloaded), 8
-		p.table(t)
+		p.table(folded(p, t))
 	})
 }

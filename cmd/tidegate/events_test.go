@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"tidegate/api"
 )
 
@@ -52,6 +54,37 @@ func TestEventsOnATerminal(t *testing.T) {
 	p := &page{width: 120}
 	p.table(eventTable(p, []api.Event{e}, false))
 	if want := "01-02 03:04:05  flow.closed  egress  idle, RST to both: tcp 10.0.0.10:40000 → 198.51.100.7:443\n"; !strings.HasSuffix(p.out.String(), want) {
+		t.Error(p.out.String())
+	}
+}
+
+// However narrow the terminal, a message is there to its last word.
+func TestEventsFold(t *testing.T) {
+	e := event(1, api.SNATExhausted)
+	e.Message = "Member 10.0.0.10 has no tcp port left of the 16 that rule egress gives it: 5 flows refused, the last towards 198.51.100.7:443."
+	for width := 50; width < 180; width++ {
+		p := &page{width: width}
+		p.table(folded(p, eventTable(p, []api.Event{e, event(2, api.BackendUp)}, false)))
+		text := p.out.String()
+		var words []string
+		for l := range strings.Lines(text) {
+			if n := ansi.StringWidth(strings.TrimSuffix(l, "\n")); n > width {
+				t.Errorf("width %d: %q", width, l)
+			}
+			words = append(words, strings.Fields(l)...)
+		}
+		if all := strings.Join(words, " "); !strings.Contains(all, e.Message) || !strings.Contains(all, "Event 2.") {
+			t.Errorf("width %d:\n%s", width, text)
+		}
+	}
+	p := &page{width: 80}
+	p.table(folded(p, eventTable(p, []api.Event{e}, false)))
+	want := "          TIME  TYPE            RULE    MESSAGE\n" +
+		"01-02 03:04:05  snat.exhausted  egress  Member 10.0.0.10 has no tcp port left of\n" +
+		"                                        the 16 that rule egress gives it: 5\n" +
+		"                                        flows refused, the last towards\n" +
+		"                                        198.51.100.7:443.\n"
+	if p.out.String() != want {
 		t.Error(p.out.String())
 	}
 }

@@ -14,7 +14,7 @@ import (
 func newImport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import arm|classic FILE…",
-		Short: "Turn an Azure load balancer's description into a configuration on standard output",
+		Short: "Turn an Azure load balancer's description into a configuration",
 		Long: "Turns an Azure load balancer's description into a configuration on standard output. What it\n" +
 			"can't carry over is a warning on standard error, with its place. What the description can't\n" +
 			"know is a placeholder in <>, which `tidegate check` names.",
@@ -34,7 +34,7 @@ func newImportARM() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "arm FILE…",
-		Short: "A loadBalancers resource, a template that has one, or az network lb show",
+		Short: "A loadBalancers resource, template with one, or az network lb show",
 		Long: "Reads a Microsoft.Network/loadBalancers resource as Azure's tools print it, or a template that\n" +
 			"holds one, with its parameters file if it has one, in any order. A FILE of - is standard input.",
 		Example: "  tidegate import arm template.json parameters.json > tidegate.yaml\n" +
@@ -53,7 +53,7 @@ func newImportARM() *cobra.Command {
 func newImportClassic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "classic FILE…",
-		Short: "A cloud service's .csdef with its .cscfg, or a LoadBalancedEndpointList",
+		Short: "A cloud service's .csdef and .cscfg, or a LoadBalancedEndpointList",
 		Long: "Reads a classic cloud service's definition and configuration, or the list of load-balanced\n" +
 			"endpoints of a deployment, as the old service management API has it.",
 		Example: "  tidegate import classic service.csdef service.cscfg > tidegate.yaml",

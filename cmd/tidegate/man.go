@@ -72,8 +72,8 @@ const manSection = "8"
 func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use: "man DIR", Short: "Write the man pages into a directory", Hidden: true,
-		Long: "Writes a man page for tidegate and for each of its verbs into DIR, which is made if it is\n" +
-			"missing. The date in them is SOURCE_DATE_EPOCH, if that is set, or else today's.",
+		Long: "Writes a man page for tidegate and for each verb that `tidegate --help` lists into DIR, which\n" +
+			"is made if it is missing. The date in them is SOURCE_DATE_EPOCH, if that is set, or else today's.",
 		Example: "  tidegate man /usr/local/share/man/man8",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
