@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,7 +154,7 @@ func (r *rig) wantQuestions(wire *lab.Capture, conn net.Conn, number uint32) {
 			answered++
 		}
 	}
-	if asked < 2 || answered < asked {
+	if asked < 2 || answered < asked-1 { // the last answer may be on its way
 		r.Errorf("%v was asked %d times, and answered %d times", conn.LocalAddr(), asked, answered)
 	}
 }
@@ -190,8 +192,11 @@ func (r *rig) wantForgottenTold(s settings, p pair) {
 	r.crash()
 	r.start(s)
 	for _, conn := range p.ends() {
-		_, err := io.WriteString(conn, line)
-		r.check(err)
+		if _, err := io.WriteString(conn, line); errors.Is(err, syscall.ECONNRESET) {
+			continue // it had something to say again, and was told
+		} else if err != nil {
+			r.Fatal(err)
+		}
 		r.wantTold(conn, 0)
 	}
 }

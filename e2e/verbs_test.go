@@ -149,7 +149,7 @@ func TestVerbsExplainTheDead(t *testing.T) {
 		r.wantReset(p, idle)
 		e := answer[api.Explanation](r, "explain", "tcp", f.Internal.String(), f.Remote.String())
 		d := e.Dead
-		if d == nil || d.Reason != "idle" || d.Flow.ID != f.ID || !strings.Contains(d.Timer, "idleTimeout") ||
+		if d == nil || d.Reason != "idle" || d.Flow.ID != f.ID || !strings.Contains(d.Timer, "idle timeout of outboundRule egress") ||
 			d.TimerSeconds != idle.Seconds() || time.Since(d.Ended) > 3*time.Second || len(d.Resets) != 2 || e.Flow != nil {
 			r.Fatalf("the dead flow is explained as %+v: %+v", e, d)
 		}
