@@ -54,8 +54,10 @@ func runTop(cmd *cobra.Command, c *api.Client, filter api.Filter) error {
 	out := cmd.OutOrStdout()
 	m := newTopModel(filter, paletteFor(out))
 	m.poller = &poller{ctx: ctx, client: c}
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(out), tea.WithFilter(sizeFor(out)),
-		tea.WithColorProfile(colorprofile.ANSI)).Run() // of which the palette uses what the user wants
+	program := tea.NewProgram(m, tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(out), tea.WithFilter(sizeFor(out)),
+		tea.WithColorProfile(colorprofile.ANSI)) // of which the palette uses what the user wants
+	defer context.AfterFunc(ctx, program.Quit)() // a context of its own would not wait for its reader of the terminal
+	_, err := program.Run()
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("top: %w", err)
 	}
