@@ -272,7 +272,7 @@ func (l *Lease) search(t *packet.Tuple, seq uint32, tr Tracker, now int64) (foun
 	}
 	spent, looks := -1, 0
 	for i := range l.order {
-		if l.flows[i] == 0 && !l.leaving.has(l.endpoint(i), l.Protocol) {
+		if l.free(i) {
 			return i, false
 		}
 		switch tr.Use(l.reply(t, i), seq) {
@@ -312,9 +312,14 @@ func (l *Lease) mapPort(internal uint16) (ext Endpoint, ok bool) {
 		return Endpoint{}, false
 	}
 	for i := range l.order {
-		if ext := l.endpoint(i); l.flows[i] == 0 && !l.leaving.has(ext, l.Protocol) {
-			return ext, true
+		if l.free(i) {
+			return l.endpoint(i), true
 		}
 	}
 	return Endpoint{}, false
+}
+
+// free says whether nobody's flows have the i-th port.
+func (l *Lease) free(i int) bool {
+	return l.flows[i] == 0 && (l.leaving.ports == 0 || !l.leaving.has(l.endpoint(i), l.Protocol))
 }

@@ -138,9 +138,6 @@ type leaving struct {
 }
 
 func (v *leavers) has(e Endpoint, proto packet.Protocol) bool {
-	if v.ports == 0 {
-		return false
-	}
 	l := v.shelves[shelf{e.Addr, proto}]
 	return l != nil && l.n[e.Port] > 0
 }
