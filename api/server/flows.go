@@ -12,6 +12,7 @@ import (
 
 	"tidegate/api"
 	"tidegate/conntrack"
+	"tidegate/packet"
 )
 
 type (
@@ -63,15 +64,18 @@ func (s *Server) listFlows(_ context.Context, in *query) (*flowsOutput, error) {
 	return &flowsOutput{s.page(q, from)}, nil
 }
 
-// page lists the flows that match from a slot of the table on. To tell the total
-// of a filter, it walks through the whole table.
+// page lists the flows that match from a slot of the table on. To tell the total of a
+// filter that asks for more than is counted anyway, it walks through the whole table.
 func (s *Server) page(q api.FlowQuery, from uint32) api.FlowList {
 	list := api.FlowList{Flows: []api.Flow{}}
 	m, start := s.matcher(q.Filter), uint32(0)
-	if q.Filter.ID != "" {
+	total, counted := s.counted(m)
+	switch {
+	case q.Filter.ID != "":
 		return s.one(m)
-	}
-	if q.Filter.Empty() {
+	case counted && total == 0:
+		return list
+	case counted:
 		start = from
 	}
 	s.Gateway.Flows(start, func(f *conntrack.Flow) bool {
@@ -85,15 +89,40 @@ func (s *Server) page(q api.FlowQuery, from uint32) api.FlowList {
 			list.Flows = append(list.Flows, s.flow(f))
 		case list.Next == "":
 			list.Next = cursor(f)
-			return !q.Filter.Empty()
+			return !counted
 		}
 		return true
 	})
-	if q.Filter.Empty() {
-		list.Total = s.Gateway.Len()
+	if counted {
+		list.Total = total
 	}
 	return list
 }
+
+// counted returns how many flows match a filter, if it asks for nothing but what they
+// are counted by: rule, protocol and state.
+func (s *Server) counted(m *matcher) (total int, ok bool) {
+	if (m.Filter != api.Filter{Proto: m.Proto, Rule: m.Rule, State: m.State}) {
+		return 0, false
+	}
+	snap := s.Gateway.Snapshot()
+	for rule := range snap.States {
+		if m.Rule != "" && !m.named(uint16(rule)) {
+			continue
+		}
+		for proto, states := range snap.States[rule] {
+			for state, n := range states {
+				if (m.State == "" || m.State == conntrack.State(state).String()) && (m.Proto == "" || m.Proto == protocolNames[proto]) {
+					total += n
+				}
+			}
+		}
+	}
+	return total, true
+}
+
+// protocolNames are by conntrack.ProtocolIndex.
+var protocolNames = [conntrack.NumProtocols]string{packet.TCP.String(), packet.UDP.String(), packet.ICMP.String()}
 
 // one lists the flow with an ID, if it matches in all else too.
 func (s *Server) one(m *matcher) api.FlowList {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -322,5 +323,31 @@ func TestKillNeedsFilter(t *testing.T) {
 	}
 	if a := r.request(http.MethodDelete, "/v1/flows?rule=none"); a.status != 200 || a.body != `{"killed":0}`+"\n" {
 		t.Errorf("%+v", a)
+	}
+}
+
+// What is counted anyway is the same as what a walk through all flows finds.
+func TestCountedTotals(t *testing.T) {
+	r := newRig(t)
+	r.open("10.0.0.10:1", "198.51.100.7:443")
+	r.syn("10.0.0.10:2", "198.51.100.7:443")
+	for port := range 3 {
+		r.datagram(fmt.Sprintf("10.0.0.11:%d", 1+port), "198.51.100.7:53")
+	}
+	for words, want := range map[string]int{
+		"": 5, "proto=tcp": 2, "proto=udp": 3, "proto=icmp": 0, "rule=egress": 5, "rule=ssh": 0, "rule=none": 0, "state=ESTABLISHED": 1,
+		"state=ACTIVE": 3, "state=CLOSED": 0, "rule=egress proto=tcp state=SYN_SENT": 1, "proto=udp state=ESTABLISHED": 0,
+	} {
+		for _, limit := range []int{2, 10} {
+			counted, err1 := r.client.Flows(t.Context(), api.FlowQuery{Filter: mustFilter(t, words), Limit: limit})
+			walked, err2 := r.client.Flows(t.Context(), api.FlowQuery{Filter: mustFilter(t, words+" remote=0.0.0.0/0"), Limit: limit})
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			if counted.Total != want || walked.Total != want || len(counted.Flows) != len(walked.Flows) || counted.Next != walked.Next {
+				t.Errorf("%q, %d a page: %d of %d and %q, walked %d of %d and %q", words, limit,
+					len(counted.Flows), counted.Total, counted.Next, len(walked.Flows), walked.Total, walked.Next)
+			}
+		}
 	}
 }
