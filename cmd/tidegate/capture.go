@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -87,11 +86,11 @@ func (g *global) capture(cmd *cobra.Command, q api.CaptureQuery, name string) er
 func captureTo(cmd *cobra.Command, c *api.Client, q api.CaptureQuery, file io.Writer) error {
 	var captured atomic.Pointer[api.Captured]
 	captured.Store(&api.Captured{})
-	stop := everySecond(cmd.ErrOrStderr(), func() string { return capturedText(captured.Load()) })
 	began := time.Now()
-	err := c.Capture(cmd.Context(), q, file, func(n api.Captured) { captured.Store(&n) })
+	err := working(cmd.ErrOrStderr(), func() string { return capturedText(captured.Load()) }, func() error {
+		return c.Capture(cmd.Context(), q, file, func(n api.Captured) { captured.Store(&n) })
+	})
 	took := time.Since(began)
-	stop()
 	if local := (*fs.PathError)(nil); errors.As(err, &local) {
 		return fmt.Errorf("capture: %w", local) // the gateway has no part in it
 	}
@@ -116,31 +115,6 @@ func atLimit(q api.CaptureQuery, n *api.Captured, took time.Duration) bool {
 
 func capturedText(c *api.Captured) string {
 	return fmt.Sprintf("%s, %d lost", count(int(c.Packets), "packet"), c.Lost)
-}
-
-// everySecond shows a line that changes, if w is a terminal, until stop is called, which
-// wipes it away.
-func everySecond(w io.Writer, line func() string) (stop func()) {
-	if !isTerminal(w) {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				_, _ = io.WriteString(w, wipe)
-				return
-			case <-ticker.C:
-				_, _ = io.WriteString(w, wipe+line())
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
 }
 
 // laterFile is made, or made empty, when there is something to write into it: a

@@ -116,7 +116,7 @@ func (g *global) frontendNames(ctx context.Context) (names []string) {
 	if err != nil {
 		return nil
 	}
-	p, _ := c.Ports(ctx, api.ByFrontend)
+	p, _ := c.PortsUncounted(ctx, api.ByFrontend)
 	for _, r := range p.Rows {
 		names = append(names, r.Frontend)
 	}
